@@ -51,10 +51,26 @@ pub fn fuzz_event(data: &[u8]) {
 /// Admits the event and decides on it, at both ends of time.
 fn put(event: &Event, signer: Actor) {
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-    let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false, claims: true };
+    let env = Env {
+        policy: &policy,
+        matrix: &matrix,
+        catalogue: &catalogue,
+        revoked: &|_| false,
+        claims: true,
+        across_servers: true,
+    };
     let (index, time) = (LeafIndex(5), LedgerTimeMs(1_772_442_000_000));
-    let meta =
-        Meta { index, time, signer, authority: true, patient_key: true, authenticated: true, will: None, party: None };
+    let meta = Meta {
+        index,
+        time,
+        signer,
+        authority: true,
+        patient_key: true,
+        authenticated: true,
+        will: None,
+        party: None,
+        server: None,
+    };
     let mut state = PatientState::default();
     let admitted = state.admit(event, &meta, &env);
     // What a node once admitted takes effect on every state, whatever else is there.

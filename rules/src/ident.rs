@@ -4,6 +4,7 @@
 //! under it, and warned about on import and on test logs, because published examples have keys that don't fit. The
 //! table is in `docs/errors.md`; [`Checks`] says which rule holds.
 
+pub mod resource;
 pub mod spelling;
 
 use std::fmt;

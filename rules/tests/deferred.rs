@@ -30,7 +30,14 @@ fn opened(expires: &str, deferred: bool) -> (Event, Meta) {
 
 fn admitted((event, meta): &(Event, Meta)) -> Result<(), Code> {
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-    let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false, claims: true };
+    let env = Env {
+        policy: &policy,
+        matrix: &matrix,
+        catalogue: &catalogue,
+        revoked: &|_| false,
+        claims: true,
+        across_servers: true,
+    };
     PatientState::default().admit(event, meta, &env).map_err(|refusal| refusal.code)
 }
 

@@ -198,7 +198,14 @@ impl<'s> Offline<'s> {
     }
 
     fn env<'a>(&'a self, revoked: &'a dyn Fn(&ActorName) -> bool) -> Env<'a> {
-        Env { policy: &self.policy, matrix: &self.matrix, catalogue: &self.catalogue, revoked, claims: true }
+        Env {
+            policy: &self.policy,
+            matrix: &self.matrix,
+            catalogue: &self.catalogue,
+            revoked,
+            claims: true,
+            across_servers: true,
+        }
     }
 
     /// The event that a record is, and what the ledger knows of it.

@@ -195,7 +195,14 @@ fn again(
         word_of: None,
     };
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-    let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false, claims: true };
+    let env = Env {
+        policy: &policy,
+        matrix: &matrix,
+        catalogue: &catalogue,
+        revoked: &|_| false,
+        claims: true,
+        across_servers: true,
+    };
     let decision = decide(&env, state, None, &request);
     check_contradictions(&decision)
         .map_err(|e| Finding(format!("decision {index} is on documents that are others: {}", e.message)))?;

@@ -64,7 +64,14 @@ impl Made {
             word_of: None,
         };
         let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-        let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false, claims: true };
+        let env = Env {
+            policy: &policy,
+            matrix: &matrix,
+            catalogue: &catalogue,
+            revoked: &|_| false,
+            claims: true,
+            across_servers: true,
+        };
         let decision = decide(&env, state, None, &wanted);
         let key = SigningKey::from_seed(&[9; 32]);
         let signed = SignedRequest { key_id: key.key_id(), signature: [0; 64], position: 0, count: 1, path: vec![] };

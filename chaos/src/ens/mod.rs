@@ -197,8 +197,14 @@ mod tests {
             let at = LedgerTimeMs(END_MS + index);
             let meta = Meta::of(&parsed, LeafIndex(index), at, false, false).expect("a signer");
             let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-            let env =
-                Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false, claims: true };
+            let env = Env {
+                policy: &policy,
+                matrix: &matrix,
+                catalogue: &catalogue,
+                revoked: &|_| false,
+                claims: true,
+                across_servers: true,
+            };
             let state = states.entry(event.patient).or_default();
             state.admit(&told, &meta, &env).unwrap_or_else(|refused| panic!("{}: {refused:?}", parsed.kind()));
             state.apply(&told, &meta);

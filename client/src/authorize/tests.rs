@@ -66,8 +66,14 @@ fn asked() -> ParsedRequest {
 /// What a node answers to a request, by the real procedure.
 fn answer(request: &ParsedRequest, key: &SigningKey) -> v1::Authorized {
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-    let env =
-        Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_: &ActorName| false, claims: true };
+    let env = Env {
+        policy: &policy,
+        matrix: &matrix,
+        catalogue: &catalogue,
+        revoked: &|_: &ActorName| false,
+        claims: true,
+        across_servers: true,
+    };
     let state = PatientState::default();
     let items = request.items().iter().map(|item| ItemFacts::of(item, &state, None, false)).collect();
     let wanted = Request {

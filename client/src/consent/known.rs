@@ -244,6 +244,7 @@ impl Known {
             catalogue: &self.catalogue,
             revoked: &revoked,
             claims: true,
+            across_servers: true,
         })
     }
 

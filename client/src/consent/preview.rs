@@ -120,7 +120,14 @@ const IN_ITSELF: [Code; 5] =
 /// With the ledger's own code.
 pub fn refused_anyway(event: &Event, meta: &Meta) -> Result<(), ClientError> {
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-    let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false, claims: true };
+    let env = Env {
+        policy: &policy,
+        matrix: &matrix,
+        catalogue: &catalogue,
+        revoked: &|_| false,
+        claims: true,
+        across_servers: true,
+    };
     match PatientState::default().admit(event, meta, &env) {
         Err(refusal) if IN_ITSELF.contains(&refusal.code) => {
             Err(ClientError::rejected(refusal.code.as_str(), refusal.message))

@@ -529,6 +529,7 @@ impl World<'_> {
             authenticated: true,
             will: None,
             party: None,
+            server: None,
         };
         let mut state = self.open.clone();
         state.apply(&Event::BreakGlassOpened(Box::new(opened)), &meta);

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use sillage_rules::consent::state::Space;
-use sillage_rules::consent::{ActorName, Case, DepositedItem, Effect, Event};
+use sillage_rules::consent::{ActorName, Case, DepositedItem, Directive, Effect, Event};
+use sillage_rules::ident::resource::{Resource, may_be_one};
 
 use super::effective::professions;
 use super::known::{Known, Side};
@@ -101,7 +102,7 @@ pub fn stays_open(event: &Event, proven: bool, about: Option<About<'_>>) -> Vec<
         Event::Masked { items } => masked(items, about),
         Event::SpaceClosed | Event::SpaceOpposed => closed(event, proven, about),
         Event::EmergencyOpposed { cases } => emergency_opposed(cases, about),
-        Event::Directive(directive) if directive.provision.effect == Effect::Deny => denied(about),
+        Event::Directive(directive) if directive.provision.effect == Effect::Deny => denied(directive, about),
         _ => Vec::new(),
     }
 }
@@ -198,14 +199,28 @@ fn masked(items: &[String], about: Option<About<'_>>) -> Vec<StaysOpen> {
             "In an emergency, breaking the glass doesn't open a masked document unless the policy in force says so (`--dry-run` shows it).",
         ),
     });
+    out.extend(on_every_server(items));
     out
+}
+
+/// A limit on a name that says no server: it holds for the document of that name on each of them.
+fn on_every_server(items: &[String]) -> Option<StaysOpen> {
+    let is_short = |item: &&String| Resource::of(item).is_some_and(|resource| resource.server().is_empty());
+    let name = clean(items.iter().find(is_short)?);
+    Some(StaysOpen::new(
+        Whom::Others,
+        false,
+        format!("Un nom sans serveur ({name}) vaut pour le document de ce nom sur chaque serveur."),
+        format!("A name without a server ({name}) holds for the document of that name on every server."),
+    ))
 }
 
 /// Who sees masked documents on because they deposited them, by structures.
 fn of_depositors(items: &[String], about: &About<'_>) -> StaysOpen {
     let mut structures: BTreeMap<&str, usize> = BTreeMap::new();
     let mut seen = BTreeSet::new();
-    for item in deposits(about).filter(|item| items.contains(&item.id)) {
+    let is_masked = |item: &&DepositedItem| items.iter().any(|masked| may_be_one(masked, &item.id));
+    for item in deposits(about).filter(is_masked) {
         if seen.insert(&item.id)
             && let Some(structure) = item.organisation.as_deref()
         {
@@ -322,7 +337,7 @@ fn emergency_opposed(cases: &[Case], about: Option<About<'_>>) -> Vec<StaysOpen>
     out
 }
 
-fn denied(about: Option<About<'_>>) -> Vec<StaysOpen> {
+fn denied(directive: &Directive, about: Option<About<'_>>) -> Vec<StaysOpen> {
     let mut out = vec![StaysOpen::new(
         Whom::Depositor,
         true,
@@ -331,6 +346,7 @@ fn denied(about: Option<About<'_>>) -> Vec<StaysOpen> {
     )];
     out.extend(attending(about));
     out.extend(emergency(about, "ce qui est interdit ici aussi", "what is denied here too"));
+    out.extend(directive.provision.items.as_deref().and_then(on_every_server));
     out
 }
 

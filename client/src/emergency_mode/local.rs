@@ -116,7 +116,7 @@ pub fn decide_locally(
     check_contradictions(&decision).map_err(|refusal| ClientError::rejected(refusal.code.as_str(), refusal.message))?;
     let age_h = known.map(|known| now.0.saturating_sub(known.known.as_of_ms) / 3_600_000);
     let outcome = |((item, facts), decided): ((&v1::Item, &ItemFacts), &ItemDecision)| {
-        let secret = is_secret(facts, &open, secret.as_ref());
+        let secret = is_secret(facts, &open, secret.as_ref(), true);
         let permit = decided.permit && rules.allow(decided.reason, age_h);
         let unreached = decided.permit && !permit || decided.reason == Reason::NoConsent;
         let reason = if unreached { UNREACHABLE } else { decided.reason.as_str() };
@@ -135,7 +135,14 @@ pub fn decide_locally(
 fn with_defaults<T>(f: impl FnOnce(&sillage_rules::consent::Env<'_>) -> T) -> T {
     use sillage_rules::consent::{ActorName, Catalogue, Env, Matrix, Policy};
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-    f(&Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_: &ActorName| false, claims: true })
+    f(&Env {
+        policy: &policy,
+        matrix: &matrix,
+        catalogue: &catalogue,
+        revoked: &|_: &ActorName| false,
+        claims: true,
+        across_servers: true,
+    })
 }
 
 /// What was last known of the patient, and what the local log says since.

@@ -295,6 +295,7 @@ impl Log {
                 authenticated: false,
                 will: None,
                 party: None,
+                server: None,
             };
             self.states.iter_mut().for_each(|state| state.apply(&event, &meta));
         }
@@ -322,7 +323,14 @@ impl Log {
 
 fn with_env<T>(f: impl FnOnce(&Env<'_>) -> T) -> T {
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-    f(&Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false, claims: true })
+    f(&Env {
+        policy: &policy,
+        matrix: &matrix,
+        catalogue: &catalogue,
+        revoked: &|_| false,
+        claims: true,
+        across_servers: true,
+    })
 }
 
 #[derive(Debug)]

@@ -517,7 +517,8 @@ impl<'a> Event<'a> {
         };
         if let Some(consent) = self.list("entity").iter().find(|e| self.relied_on(e)) {
             let what = &consent["what"];
-            let reference = references::bare(text(what, "reference")).text;
+            // With its server: `Consent/1` of two servers is two Consents.
+            let reference = self.references.outside(references::bare(text(what, "reference")).text);
             let found = [reference.as_str(), text(&what["identifier"], "value")];
             return basis(v1::BasisKind::Consent, found.into_iter().find(|t| !t.is_empty()).unwrap_or_default());
         }

@@ -70,6 +70,22 @@ fn a_relative_reference_is_named_with_its_server() {
 }
 
 #[test]
+fn a_consent_that_was_relied_on_is_cited_with_its_server() {
+    let mut event = event();
+    let relied_on = |reference: &str| json!({"what": {"reference": reference}, "type": {"system": "http://hl7.org/fhir/resource-types", "code": "Consent"}});
+    event["entity"].as_array_mut().expect("entities").push(relied_on("Consent/1/_history/2"));
+    let cited = |record: &sillage_proto::v1::Record| record.basis.clone().expect("a basis").r#ref;
+    let [of_a] = &read(&event, A)[..] else { panic!("one record") };
+    assert_eq!(cited(&of_a.record), "https://a.example/FHIR/Consent/1");
+    assert_eq!(cited(of_a.bare()), "Consent/1", "earlier imports are known by what they recorded");
+    let [plain] = &read(&event, "")[..] else { panic!("one record") };
+    assert_eq!(cited(&plain.record), "Consent/1");
+    let at = event["entity"].as_array().expect("entities").len() - 1;
+    event["entity"][at] = relied_on("https://b.example/fhir/Consent/1");
+    assert_eq!(cited(&read(&event, A)[0].record), "https://b.example/fhir/Consent/1");
+}
+
+#[test]
 fn an_identifier_counts_before_a_reference_and_its_server() {
     let mut event = event();
     event["agent"][0]["who"]["identifier"] = json!({"system": "https://rpps.esante.gouv.fr", "value": "10100534436"});

@@ -5,15 +5,16 @@
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 use sillage_proof::keys::AuthorId;
 use sillage_proto::v1::{Basis, BasisKind};
-use sillage_rules::consent::state::Stamp;
+use sillage_rules::consent::state::{DirectiveEntry, Stamp};
 use sillage_rules::consent::{Action, Actor, ActorKind, Case, Effect, Meta, PatientState, ProvableBasis, Spelled};
 use sillage_rules::entry::{Entry, UnjustifiedReason};
 use sillage_rules::facts::Finding;
+use sillage_rules::ident::resource::{Resource, is_one_server};
 use sillage_rules::kind::Kind;
 use sillage_rules::limits::FUTURE_MS_MAX;
 use sillage_rules::record::ParsedRecord;
 
-use super::feature::CLAIMS;
+use super::feature::{CLAIMS, DOORS};
 use super::rule::StagedRecords;
 use crate::consent::Rules;
 use crate::error::{ReadError, Stop};
@@ -72,13 +73,16 @@ fn is_supported(
     let at_ms = record.occurred_at_ms();
     let around = [at_ms, at_ms.saturating_add(FUTURE_MS_MAX), at_ms.saturating_sub(FUTURE_MS_MAX)];
     let moments = around.into_iter().chain(is_deferred(record).then_some(meta.time.get())).map(LedgerTimeMs);
-    let action = Action::of_kind(record.kind());
+    let (action, across_servers) = (Action::of_kind(record.kind()), rules.has_reached(DOORS));
     for tag in tags.into_iter().flatten().filter(|tag| *tag != NO_PATIENT) {
         let state = staged.state(overlay, rules, &tag)?;
         let at = |moment: LedgerTimeMs| match provable {
             ProvableBasis::CareTeam => state.was_in_care(actor, moment, party),
             ProvableBasis::Own => state.was_representative(actor, moment),
-            ProvableBasis::Consent => permits(state, &basis.r#ref, (actor, action, party), moment),
+            ProvableBasis::Consent => {
+                let cited = |entry: &DirectiveEntry| is_cited(state, entry, &basis.r#ref, across_servers);
+                permits(state, cited, (actor, action, party), moment)
+            }
             ProvableBasis::Legal => false,
         };
         if moments.clone().any(at) {
@@ -88,15 +92,34 @@ fn is_supported(
     Ok(false)
 }
 
-/// Whether a directive with this id permits the actor this action at that moment; of data that goes elsewhere, any.
+/// Whether an access cites this directive. From feature level 5 on, `Consent/1` is that of the one server whose Consent of this name the
+/// patient has, and a whole URL that of its server. Where it may be that of several, none is cited.
+fn is_cited(state: &PatientState, entry: &DirectiveEntry, name: &str, across_servers: bool) -> bool {
+    let id = &entry.directive.id;
+    let Some(cited) = Resource::of(name).filter(|_| across_servers) else { return id == name };
+    // The server of a directive of this name; an empty one where nothing says it.
+    let server_of = |entry: &'_ DirectiveEntry| {
+        let named = Resource::of(&entry.directive.id).filter(|named| named.short() == cited.short())?;
+        let server =
+            if named.server().is_empty() { entry.server.as_deref().unwrap_or_default() } else { named.server() };
+        Some(server.to_owned())
+    };
+    let Some(server) = server_of(entry) else { return false };
+    match cited.server() {
+        "" => state.directives().iter().filter_map(server_of).all(|other| is_one_server(&other, &server)),
+        cited => is_one_server(cited, &server),
+    }
+}
+
+/// Whether a directive that is cited permits the actor this action at that moment; of data that goes elsewhere, any.
 fn permits(
     state: &PatientState,
-    id: &str,
+    is_cited: impl Fn(&DirectiveEntry) -> bool,
     (actor, action, party): (&Actor, Option<Action>, &AuthorId),
     at: LedgerTimeMs,
 ) -> bool {
     let of_others = state.directives_at(at).filter(|entry| entry.collected_by.as_ref() != Some(party));
-    let mut named = of_others.filter(|entry| entry.directive.id == id);
+    let mut named = of_others.filter(|entry| is_cited(entry));
     named.any(|entry| {
         let provision = &entry.directive.provision;
         let in_team = |origin: &str| state.origins(actor, at).any(|known| known == origin);
@@ -205,13 +228,14 @@ fn does_open(
     let [own, other] = tags;
     let is_second = own.map(|own| overlay.open_of(&own)).transpose()?.flatten().is_some();
     let said_then = |stamp: Stamp| stamp.time.get() <= record.occurred_at_ms();
+    let across = rules.has_reached(DOORS);
     let counting = if is_second { [own, other] } else { [own, None] };
     for tag in counting.into_iter().flatten().filter(|tag| *tag != NO_PATIENT) {
         let state = staged.state(overlay, rules, &tag)?;
-        let blocked = state.blocked_by(&actor.name).is_some_and(said_then);
+        let blocked = state.blocks_of(&actor.name, across).any(said_then);
         let opposed = state.opposed_cases().any(|(opposed, stamp)| opposed == case && said_then(stamp));
         let mut items = record.message().items.iter();
-        let masked = !lifts_mask && items.any(|item| state.masked_by(&item.id).is_some_and(said_then));
+        let masked = !lifts_mask && items.any(|item| state.masks_of(&item.id, across).any(said_then));
         if blocked || opposed || masked {
             return Ok(false);
         }

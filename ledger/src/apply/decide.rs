@@ -34,7 +34,7 @@ use zeroize::Zeroizing;
 use super::asker::AskerProof;
 use super::check::{self, Signer};
 use super::decided::{Decided, MadeDecision};
-use super::feature::CLAIMS;
+use super::feature::{CLAIMS, DOORS};
 use super::rule::with_env;
 use super::{Applier, CommandOutcome, vouching, will};
 use crate::consent::caches::Caches;
@@ -240,7 +240,8 @@ impl<'d> SignedRequests<'d> {
         };
         let decision = with_env(overlay, &documents, |env| decide(env, state, secret, &asked))?;
         check_contradictions(&decision)?;
-        let kept_apart = |item: &ItemFacts| secret_tag.is_some() && is_secret(item, state, secret);
+        let across_servers = rules.has_reached(DOORS);
+        let kept_apart = |item: &ItemFacts| secret_tag.is_some() && is_secret(item, state, secret, across_servers);
         let (open, second) = split(decision, &asked.items, kept_apart);
         let secret = second.zip(secret_tag).map(|(decision, tag)| (*tag, decision));
         let valid_s = documents.policy.decision_valid_s;
@@ -385,6 +386,7 @@ fn item_facts(overlay: &Overlay<'_>, rules: &mut Rules<'_>, request: &ParsedRequ
                 authenticated: false,
                 will: None,
                 party: None,
+                server: None,
             };
             states[usize::from(is_secret)].apply(&event, &meta);
         }

@@ -513,7 +513,8 @@ pub(super) fn with_env<T>(
     };
     let Documents { policy, matrix, catalogue, .. } = documents;
     let claims = feature_level_reached(overlay, CLAIMS)?;
-    let out = with(&Env { policy, matrix, catalogue, revoked: &revoked, claims });
+    let across_servers = feature_level_reached(overlay, DOORS)?;
+    let out = with(&Env { policy, matrix, catalogue, revoked: &revoked, claims, across_servers });
     match failed.take() {
         Some(error) => Err(error),
         None => Ok(out),

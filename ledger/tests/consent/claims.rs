@@ -2,7 +2,7 @@
 //! how long after.
 
 use serde_json::{Value, json};
-use sillage_ledger::{CLAIMS, ROLES};
+use sillage_ledger::{CLAIMS, DOORS, ROLES};
 use sillage_proof::hash::LeafIndex;
 use sillage_proto::v1::{self, Actor, BasisKind};
 use sillage_rules::act::{Act, PartyRegistration};
@@ -168,6 +168,38 @@ fn a_basis_that_nothing_supports_is_claimed() {
     let now = world.now;
     let index = said(&mut world, 2, v1::Record { occurred_at_ms: now, ..moved }).expect("it happened");
     assert_eq!(flags(&world, index), claimed());
+}
+
+/// A permission as a Consent of this server says it; an empty one where the import didn't know the server.
+fn permit_of(server: &str, id: &str) -> v1::Record {
+    let place = v1::Place { observer: server.to_owned(), ..v1::Place::default() };
+    v1::Record { place: (!server.is_empty()).then_some(place), ..permit(tag(1), id, &dr()) }
+}
+
+#[test]
+fn a_consent_is_cited_by_its_server_and_never_guessed() {
+    const A: &str = "https://a.example/fhir";
+    let mut world = world_at(DOORS);
+    let on = |world: &mut World, name: &str| read_on(world, dr(), (BasisKind::Consent, name));
+    world.record(&[permit_of(A, "Consent/1"), permit_of("", "Consent/2")]);
+    assert_eq!(on(&mut world, "Consent/1"), FOUNDED, "there is no other of this name");
+    assert_eq!(on(&mut world, "https://a.example/fhir/Consent/1"), FOUNDED);
+    assert_eq!(on(&mut world, "https://A.example/fhir/Consent/1/_history/2"), FOUNDED);
+    assert_eq!(on(&mut world, "https://b.example/fhir/Consent/1"), claimed(), "another server's");
+    assert_eq!(on(&mut world, "Consent/2"), FOUNDED);
+    assert_eq!(on(&mut world, "https://a.example/fhir/Consent/2"), claimed(), "nobody knows which server's it is");
+    // The importer puts the server in front where the name is taken.
+    world.record(&[permit_of("https://b.example/fhir", "https://b.example/fhir/Consent/1")]);
+    assert_eq!(on(&mut world, "Consent/1"), claimed(), "of two servers");
+    assert_eq!(on(&mut world, "https://a.example/fhir/Consent/1"), FOUNDED);
+    assert_eq!(on(&mut world, "https://b.example/fhir/Consent/1"), FOUNDED);
+    world.reopen();
+    assert_eq!(on(&mut world, "Consent/1"), claimed(), "folded anew");
+    // Below level 5, names count as they are written.
+    let mut before = world_at(CLAIMS);
+    before.record(&[permit_of(A, "Consent/1")]);
+    assert_eq!(on(&mut before, "Consent/1"), FOUNDED);
+    assert_eq!(on(&mut before, "https://a.example/fhir/Consent/1"), claimed());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! recorded before; below it, names are compared as they were written.
 
 use serde_json::json;
-use sillage_ledger::{CommandOutcome, ROLES};
+use sillage_ledger::{CLAIMS, CommandOutcome, DOORS, ROLES};
 use sillage_proto::internal::v1::Command;
 use sillage_proto::v1;
 use sillage_rules::act::Act;
@@ -153,4 +153,26 @@ fn an_item_of_before_under_an_older_spelling_stays_its_depositors() {
     assert_eq!(world.permitted(may_read(tag(1), own.clone(), &[item(one)])), [one]);
     let embargo = says(Kind::ITEM_EMBARGOED, Some(tag(1)), own, &serde_json::Value::Null);
     world.record(&[v1::Record { items: vec![item(one)], ..embargo }]);
+}
+
+#[test]
+fn a_mask_under_a_short_name_holds_under_the_url_from_level_5_on() {
+    let (short, url) = ("DocumentReference/12", "https://h.example/fhir/DocumentReference/12");
+    let mut world = World::new();
+    raise(&mut world, CLAIMS);
+    let dr = doctor(1, "cardiologist");
+    let mask = says(Kind::ITEM_MASKED, Some(tag(1)), patient(), &json!(null));
+    world.record(&[permit(tag(1), "a", &dr), v1::Record { items: vec![item(short)], ..mask }]);
+    let reason = |world: &mut World, id: &str| world.reason(may_read(tag(1), dr.clone(), &[item(id)]));
+    assert_eq!((reason(&mut world, url), reason(&mut world, short)), ("CONSENT_GRANT".into(), "MASKED".into()));
+    raise(&mut world, DOORS);
+    world.pass(1);
+    assert_eq!(reason(&mut world, url), "MASKED");
+    world.reopen();
+    assert_eq!(
+        reason(&mut world, "https://other.example/DocumentReference/12"),
+        "MASKED",
+        "it may be that of any server"
+    );
+    assert_eq!(reason(&mut world, "https://h.example/fhir/DocumentReference/13"), "CONSENT_GRANT");
 }

@@ -503,7 +503,14 @@ fn expected(
         word_of: None,
     };
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-    let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false, claims: false };
+    let env = Env {
+        policy: &policy,
+        matrix: &matrix,
+        catalogue: &catalogue,
+        revoked: &|_| false,
+        claims: false,
+        across_servers: false,
+    };
     let decided = decide(&env, &state, None, &asked);
     let outcome = |item: &sillage_rules::decide::ItemDecision| {
         let consulted = item.consulted.iter().map(|index| index.get()).collect();

@@ -236,9 +236,9 @@ impl PatientState {
             Event::Revoked { consent } => self.directive(consent).is_some(),
             Event::EmergencyLifted { cases } => cases.iter().any(|case| self.opposed_cases.contains_key(case)),
             Event::Unblocked { professional } => self.blocked.contains_key(professional),
-            Event::Unmasked { items } => items.iter().any(|item| self.masked.contains_key(item)),
-            Event::Released { items } => items.iter().any(|item| self.embargoed.contains_key(item)),
-            Event::SecrecyLifted { items } => items.iter().any(|item| self.secret.contains_key(item)),
+            Event::Unmasked { items } => items.iter().any(|item| self.masked.contains(item)),
+            Event::Released { items } => items.iter().any(|item| self.embargoed.contains(item)),
+            Event::SecrecyLifted { items } => items.iter().any(|item| self.secret.contains(item)),
             Event::FeedLifted(lifted) => self.feeds().any(|entry| {
                 let meant = lifted.category.is_none() || lifted.category == entry.feed.category;
                 entry.feed.source == lifted.source && meant
@@ -527,7 +527,14 @@ mod tests {
         let event = Event::of(&record).expect("understood").expect("decides");
         let meta = Meta::of(&record, LeafIndex(1), LedgerTimeMs(1_000), false, false).expect("signed");
         let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
-        let env = Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &|_| false, claims: true };
+        let env = Env {
+            policy: &policy,
+            matrix: &matrix,
+            catalogue: &catalogue,
+            revoked: &|_| false,
+            claims: true,
+            across_servers: true,
+        };
         state.admit(&event, &meta, &env).map_err(|refusal| refusal.code)?;
         state.apply(&event, &meta);
         Ok(())

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use sillage_proof::hash::{LeafIndex, LedgerTimeMs};
 
 use super::admit::{DIRECTIVES_KEPT, is_own};
+use super::by_item::ByItem;
 use super::directive::Directive;
 use super::event::Event;
 use super::name::{ActorKind, ActorName};
@@ -43,9 +44,9 @@ impl PatientState {
                 let lifted = self.blocked.remove(professional).iter().count();
                 self.ended(lifted, FOR_EVER, meta.index);
             }
-            Event::Masked { items } => set_all(&mut self.masked, items, stamp),
+            Event::Masked { items } => set_items(&mut self.masked, items, stamp),
             Event::Unmasked { items } => {
-                let lifted = items.iter().filter(|item| self.masked.remove(*item).is_some()).count();
+                let lifted = items.iter().filter(|item| self.masked.remove(item).is_some()).count();
                 self.ended(lifted, FOR_EVER, meta.index);
             }
             Event::Embargoed { items, until } => self.embargo(items, *until, stamp),
@@ -57,9 +58,9 @@ impl PatientState {
             Event::FeedLifted(feed) => self.lift_feed(feed, meta.index),
             Event::Represented(representation) => self.represent(representation, meta),
             Event::RepresentationEnded { representative } => self.end_representation(representative, stamp),
-            Event::SecrecySet { items } => set_all(&mut self.secret, items, stamp),
+            Event::SecrecySet { items } => set_items(&mut self.secret, items, stamp),
             Event::SecrecyLifted { items } => {
-                let lifted = items.iter().filter(|item| self.secret.remove(*item).is_some()).count();
+                let lifted = items.iter().filter(|item| self.secret.remove(item).is_some()).count();
                 self.ended(lifted, FOR_EVER, meta.index);
             }
             Event::Joined(membership) => self.join(membership, meta),
@@ -155,8 +156,16 @@ impl PatientState {
         let by_representative = meta.signer.kind != ActorKind::Patient;
         let directive = directive.clone();
         let collected_by = meta.party.filter(|_| directive.collected.is_some());
-        let ended_by = None;
-        self.directives.push(DirectiveEntry { directive, stamp, period, ended_by, by_representative, collected_by });
+        let server = meta.server.clone();
+        self.directives.push(DirectiveEntry {
+            directive,
+            stamp,
+            period,
+            ended_by: None,
+            by_representative,
+            collected_by,
+            server,
+        });
         if self.directives.len() > DIRECTIVES_KEPT
             && let Some(oldest) = self.directives.iter().position(|entry| !entry.period.is_alive(stamp.time))
         {
@@ -182,7 +191,7 @@ impl PatientState {
     fn embargo(&mut self, items: &[String], until: Option<TimeMs>, stamp: Stamp) {
         let until = until.map_or(FOR_EVER, |until| LedgerTimeMs(until.0));
         for item in items {
-            if let Some(before) = self.embargoed.insert(item.clone(), EmbargoEntry { until, stamp }) {
+            if let Some(before) = self.embargoed.insert(item, EmbargoEntry { until, stamp }) {
                 self.ended(1, before.until, stamp.index);
             }
         }
@@ -312,5 +321,14 @@ impl PatientState {
 fn set_all<'a, K: Ord + Clone + 'a>(map: &mut BTreeMap<K, Stamp>, keys: impl IntoIterator<Item = &'a K>, stamp: Stamp) {
     for key in keys {
         map.entry(key.clone()).or_insert(stamp);
+    }
+}
+
+/// The same of items.
+fn set_items(all: &mut ByItem<Stamp>, items: &[String], stamp: Stamp) {
+    for item in items.iter() {
+        if !all.contains(item) {
+            all.insert(item, stamp);
+        }
     }
 }

@@ -129,7 +129,17 @@ mod tests {
 
     fn meta(patient_key: bool) -> Meta {
         let (index, time, signer) = (LeafIndex(1), LedgerTimeMs(1), Actor::patient());
-        Meta { index, time, signer, authority: false, patient_key, authenticated: true, will: None, party: None }
+        Meta {
+            index,
+            time,
+            signer,
+            authority: false,
+            patient_key,
+            authenticated: true,
+            will: None,
+            party: None,
+            server: None,
+        }
     }
 
     fn directive(details: &str) -> Event {

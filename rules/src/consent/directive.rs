@@ -116,6 +116,19 @@ impl Grantee {
             && keys.team.as_deref().is_none_or(in_team)
     }
 
+    /// Tells whether it may mean this actor, also under another name of the same FHIR resource: what is withheld from
+    /// `Practitioner/1`, or from `Organization/3`, is withheld from that of any server.
+    pub fn may_mean(&self, actor: &Actor, in_team: impl Fn(&str) -> bool) -> bool {
+        let Self::Keys(keys) = self else {
+            return true;
+        };
+        let named = [&keys.professional, &keys.person, &keys.app, &keys.project];
+        named.into_iter().flatten().all(|name| name.covers(&actor.name) || name.may_be(&actor.name))
+            && keys.organisation.as_deref().is_none_or(|organisation| actor.may_be_of(organisation))
+            && keys.profession.is_none_or_eq(actor.profession.as_deref())
+            && keys.team.as_deref().is_none_or(in_team)
+    }
+
     /// The purpose of a permission that names none: treatment; an application serves its user, a project research.
     pub fn default_purpose(&self) -> &'static str {
         match self {

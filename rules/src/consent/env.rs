@@ -291,6 +291,9 @@ pub struct Env<'a> {
     /// True once the group has reached feature level 4: a closing that nobody proved doesn't shut out an emergency, and a
     /// block by name holds against whom it names also where their structure deposited.
     pub claims: bool,
+    /// True once the group has reached feature level 5: what is withheld under one name of a FHIR resource is withheld under
+    /// every name that may mean it ([`crate::ident::resource`]).
+    pub across_servers: bool,
 }
 
 impl Env<'_> {

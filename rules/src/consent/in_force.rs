@@ -59,7 +59,7 @@ impl PatientState {
         for (case, stamp) in &self.opposed_cases {
             all.add(stamp, without_end(stamp)).cases.insert(*case);
         }
-        for (item, stamp) in self.masked.iter().chain(&self.secret) {
+        for (item, stamp) in self.masked.iter().chain(self.secret.iter()) {
             all.add(stamp, without_end(stamp)).items.insert(item.clone());
         }
         for (item, entry) in self.embargoed.iter().filter(|(_, entry)| at < entry.until) {
@@ -174,7 +174,17 @@ mod tests {
     fn meta(index: u64, time: u64) -> Meta {
         let signer = Actor::patient();
         let (index, time) = (LeafIndex(index), LedgerTimeMs(time));
-        Meta { index, time, signer, authority: false, patient_key: true, authenticated: true, will: None, party: None }
+        Meta {
+            index,
+            time,
+            signer,
+            authority: false,
+            patient_key: true,
+            authenticated: true,
+            will: None,
+            party: None,
+            server: None,
+        }
     }
 
     fn items(ids: &[&str]) -> Vec<String> {

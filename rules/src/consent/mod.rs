@@ -3,7 +3,8 @@
 //! Where to start reading:
 //!
 //! - [`event`]: what a record means for decisions; [`token`], [`name`], [`directive`], [`people`]: what it is made of;
-//! - [`state`]: what is in force for one patient (`glass`: its broken glass); [`apply`]: how a record changes it;
+//! - [`state`]: what is in force for one patient (`glass`: its broken glass; `by_item`: what is said of single items);
+//!   [`apply`]: how a record changes it;
 //! - [`in_force`]: what of a record still holds;
 //! - [`admit`]: who may sign what, and what is refused with which code; [`caps`]: how many records one tag may have;
 //! - [`env`]: policy, habilitation matrix, catalogue.
@@ -17,6 +18,7 @@
 
 pub mod admit;
 pub mod apply;
+mod by_item;
 pub mod caps;
 pub(crate) mod details;
 pub mod directive;
@@ -70,6 +72,9 @@ pub struct Meta {
     /// The party that signs the batch, where it is known: what nobody but that party says opens nothing to it
     /// ([`crate::decide::Request::word_of`]).
     pub party: Option<AuthorId>,
+    /// The FHIR server that the record is from: of a Consent that was imported, as its `place.observer` says. None where that is no
+    /// URL.
+    pub server: Option<String>,
 }
 
 impl Meta {
@@ -93,7 +98,9 @@ impl Meta {
         };
         let authenticated = is_authenticated(message.auth.as_ref());
         let will = message.will.as_ref().map(|_| record_digest(message));
-        Ok(Self { index, time, signer, authority, patient_key, authenticated, will, party: None })
+        let observer = message.place.as_ref().map(|place| place.observer.as_str());
+        let server = observer.filter(|observer| observer.contains("://")).map(str::to_owned);
+        Ok(Self { index, time, signer, authority, patient_key, authenticated, will, party: None, server })
     }
 }
 

@@ -9,7 +9,7 @@ use sillage_proto::v1;
 
 use crate::check;
 use crate::codes::Code;
-use crate::ident::{self, IdentError, spelling};
+use crate::ident::{self, IdentError, resource, spelling};
 use crate::limits::ID_BYTES_MAX;
 use crate::record::RecordError;
 
@@ -141,6 +141,15 @@ impl ActorName {
     /// names without one.
     pub fn covers(&self, actor: &Self) -> bool {
         self == actor || actor.without_version().as_ref() == Some(self)
+    }
+
+    /// Tells whether both names may mean one actor whom a FHIR document names by a reference: what is said of
+    /// `Practitioner/1` may be said of that of any server.
+    pub fn may_be(&self, other: &Self) -> bool {
+        self == other
+            || self.system == other.system
+                && self.system.starts_with(OF_FHIR)
+                && resource::may_be_one(&self.id, &other.id)
     }
 
     /// The application without its version; `None` where there is none.
@@ -297,6 +306,11 @@ impl Actor {
     /// Tells whether the actor is of this structure.
     pub fn is_of(&self, organisation: Option<&str>) -> bool {
         organisation.is_some() && self.organisation.as_deref() == organisation
+    }
+
+    /// Tells whether the actor may be of this structure, also under another name of the same FHIR resource.
+    pub fn may_be_of(&self, organisation: &str) -> bool {
+        self.organisation.as_deref().is_some_and(|own| resource::may_be_one(own, organisation))
     }
 }
 

@@ -251,6 +251,15 @@ impl Feed {
         };
         source && self.category.as_deref().is_none_or(|meant| meant == category)
     }
+
+    /// The same, also under another name of the same FHIR resource.
+    pub fn may_match(&self, actor: &Actor, category: &str) -> bool {
+        let may_be = match self.source.parse::<ActorName>() {
+            Ok(name) => name.may_be(&actor.name),
+            Err(_) => actor.may_be_of(&self.source),
+        };
+        self.matches(actor, category) || may_be && self.category.as_deref().is_none_or(|meant| meant == category)
+    }
 }
 
 /// An item as it was deposited.

@@ -11,6 +11,7 @@ use sillage_proof::keys::AuthorId;
 
 use super::Meta;
 use super::admit::structure_of;
+use super::by_item::ByItem;
 use super::directive::Directive;
 use super::glass::Glasses;
 use super::name::{Actor, ActorName};
@@ -87,6 +88,8 @@ pub struct DirectiveEntry {
     pub by_representative: bool,
     /// It was collected, and this party says so: none where the patient's side proved it, or the party isn't known.
     pub collected_by: Option<AuthorId>,
+    /// The FHIR server of the Consent that it is from, where that is known ([`Meta::server`]).
+    pub server: Option<String>,
 }
 
 /// An embargo on an item.
@@ -236,11 +239,11 @@ pub struct PatientState {
     pub(super) directives: Vec<DirectiveEntry>,
     pub(super) opposed_cases: BTreeMap<Case, Stamp>,
     pub(super) blocked: BTreeMap<ActorName, Stamp>,
-    pub(super) masked: BTreeMap<String, Stamp>,
-    pub(super) embargoed: BTreeMap<String, EmbargoEntry>,
+    pub(super) masked: ByItem<Stamp>,
+    pub(super) embargoed: ByItem<EmbargoEntry>,
     pub(super) feeds: BTreeMap<(String, Option<String>), FeedEntry>,
     pub(super) representations: BTreeMap<(ActorName, super::token::Relation), RepresentationEntry>,
-    pub(super) secret: BTreeMap<String, Stamp>,
+    pub(super) secret: ByItem<Stamp>,
     pub(super) team: BTreeMap<(ActorName, Option<String>, Option<String>), MemberEntry>,
     /// How many of them were left when those whose time had passed were last forgotten.
     pub(super) team_left: usize,
@@ -325,6 +328,13 @@ impl PatientState {
         self.blocked_by(actor).map(|stamp| stamp.index)
     }
 
+    /// All records that may block this actor; `across_servers`, also under another name of the same resource.
+    pub fn blocks_of<'s>(&'s self, actor: &'s ActorName, across_servers: bool) -> impl Iterator<Item = Stamp> + 's {
+        let may_be = move |name: &ActorName| across_servers && name != actor && name.may_be(actor);
+        let others = self.blocked.iter().filter(move |(name, _)| may_be(name)).map(|(_, stamp)| *stamp);
+        self.blocked_by(actor).into_iter().chain(others)
+    }
+
     /// The same, with its time.
     pub fn blocked_by(&self, actor: &ActorName) -> Option<Stamp> {
         let in_all_versions = actor.without_version().and_then(|name| self.blocked.get(&name));
@@ -346,14 +356,21 @@ impl PatientState {
         self.masked.get(item).copied()
     }
 
+    /// All records that may mask this item; `across_servers`, also under another name of the same resource.
+    pub fn masks_of<'s>(&'s self, item: &'s str, across_servers: bool) -> impl Iterator<Item = Stamp> + 's {
+        self.masked.about(item, across_servers).copied()
+    }
+
     /// The items that the patient isn't told of yet, those whose embargo has passed too.
     pub fn embargoed(&self) -> impl Iterator<Item = (&str, &EmbargoEntry)> {
         self.embargoed.iter().map(|(item, entry)| (item.as_str(), entry))
     }
 
-    /// The record that holds this item back from the patient at this moment.
-    pub fn embargoes(&self, item: &str, at: LedgerTimeMs) -> Option<LeafIndex> {
-        self.embargoed.get(item).filter(|entry| at < entry.until).map(|entry| entry.stamp.index)
+    /// The record that holds this item back from the patient at this moment; `across_servers`, also under another name of the same
+    /// resource.
+    pub fn embargoes(&self, item: &str, at: LedgerTimeMs, across_servers: bool) -> Option<LeafIndex> {
+        let mut held = self.embargoed.about(item, across_servers).filter(|entry| at < entry.until);
+        held.next().map(|entry| entry.stamp.index)
     }
 
     /// The feeds that the patient opposed.
@@ -407,6 +424,13 @@ impl PatientState {
         all.any(|entry| entry.representation.representative == *actor && entry.period.contains(at))
     }
 
+    /// The same; `across_servers`, also where another name of the same resource is the representative's.
+    pub fn may_have_representative(&self, actor: &ActorName, at: LedgerTimeMs, across_servers: bool) -> bool {
+        let may_be = |name: &ActorName| name == actor || across_servers && name.may_be(actor);
+        let mut all = self.representations.values();
+        all.any(|entry| may_be(&entry.representation.representative) && entry.period.contains(at))
+    }
+
     /// The items that a minor keeps from representatives.
     pub fn secret_items(&self) -> impl Iterator<Item = (&str, Stamp)> {
         self.secret.iter().map(|(item, stamp)| (item.as_str(), *stamp))
@@ -415,6 +439,11 @@ impl PatientState {
     /// The record that keeps this item from representatives.
     pub fn keeps_secret(&self, item: &str) -> Option<LeafIndex> {
         self.secret.get(item).map(|stamp| stamp.index)
+    }
+
+    /// All records that may keep this item from representatives; `across_servers`, also under another name of the same resource.
+    pub fn secrets_of<'s>(&'s self, item: &'s str, across_servers: bool) -> impl Iterator<Item = LeafIndex> + 's {
+        self.secret.about(item, across_servers).map(|stamp| stamp.index)
     }
 
     /// The care team, those whose time has passed too (as far back as they are kept).

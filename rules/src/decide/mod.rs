@@ -127,7 +127,8 @@ pub fn decide(env: &Env<'_>, state: &PatientState, secret: Option<&PatientState>
 
 /// Tells whether an item is kept from representatives: deposited under the secret tag, or marked as a minor's secret. Such
 /// items of a request are decided and put on record apart, so that the open tag doesn't tell of them.
-pub fn is_secret(item: &ItemFacts, open: &PatientState, secret: Option<&PatientState>) -> bool {
-    let marked = |state: &PatientState| state.keeps_secret(&item.id).is_some();
+/// `across_servers`: [`Env::across_servers`].
+pub fn is_secret(item: &ItemFacts, open: &PatientState, secret: Option<&PatientState>, across_servers: bool) -> bool {
+    let marked = |state: &PatientState| state.secrets_of(&item.id, across_servers).next().is_some();
     item.secret || marked(open) || secret.is_some_and(marked)
 }

@@ -6,7 +6,7 @@ use sillage_proof::hash::LeafIndex;
 use super::matching::{Item, Meant, meant};
 use super::{ItemDecision, ItemFacts, Reason, Request};
 use crate::consent::state::{BreakGlassEntry, DirectiveEntry, Space};
-use crate::consent::{Action, ActorKind, Effect, Env, PatientState};
+use crate::consent::{Action, ActorKind, Effect, Env, Feed, PatientState};
 
 /// One step of the procedure.
 pub struct Step {
@@ -133,8 +133,10 @@ struct ItemCase<'a> {
     item: &'a ItemFacts,
     /// The state of the open tag; for an item of the secret tag, that one's too.
     states: [Option<&'a PatientState>; 2],
-    /// Their directives that mean the request and the item.
-    directives: Vec<&'a Meant<'a>>,
+    /// The same, and that of the secret tag also for an item that only may be one of it: they withhold, and permit nothing.
+    withholding: [Option<&'a PatientState>; 2],
+    /// Their directives that mean the request and the item; false where nothing that they permit counts.
+    directives: Vec<(&'a Meant<'a>, bool)>,
     /// The same item, for exceptions of directives.
     labelled: Item<'a>,
     /// Kept from representatives: by the record that says so, or by no other than its deposit under the secret tag.
@@ -164,24 +166,32 @@ impl<'a> RequestCase<'a> {
         second: Option<&'a PatientState>,
         request: &'a Request,
     ) -> Self {
-        let of_second = second.map(|second| meant(second, &[open, second], request)).unwrap_or_default();
-        Self { env, open, second, request, meant: [meant(open, &[open], request), of_second] }
+        let across = env.across_servers;
+        let of_second = second.map(|second| meant(second, &[open, second], request, across)).unwrap_or_default();
+        Self { env, open, second, request, meant: [meant(open, &[open], request, across), of_second] }
     }
 
     /// Decides on one item.
     pub fn decide(&self, item: &ItemFacts) -> ItemDecision {
-        let marked = |state: &PatientState| state.keeps_secret(&item.id);
-        let mark = marked(self.open).or_else(|| self.second.and_then(marked));
+        let marked = |across| {
+            let mut states = std::iter::once(self.open).chain(self.second);
+            states.find_map(|state| state.secrets_of(&item.id, across).next())
+        };
+        let (named, mark) = (marked(false), marked(self.env.across_servers));
         let secret = if item.secret { Some(mark) } else { mark.map(Some) };
+        let is_surely_secret = item.secret || named.is_some();
+        let of_secret = self.second.filter(|_| secret.is_some());
         let labelled = Item::new(item);
         let [open, second] = &self.meant;
-        let meant = open.iter().chain(second.iter().filter(|_| secret.is_some()));
+        let second = second.iter().filter(|_| secret.is_some()).map(|meant| (meant, is_surely_secret));
+        let meant = open.iter().map(|meant| (meant, true)).chain(second);
         let case = ItemCase {
             env: self.env,
             request: self.request,
             item,
-            states: [Some(self.open), self.second.filter(|_| secret.is_some())],
-            directives: meant.filter(|directive| directive.fits(&labelled)).collect(),
+            states: [Some(self.open), of_secret.filter(|_| is_surely_secret)],
+            withholding: [Some(self.open), of_secret],
+            directives: meant.filter(|(directive, _)| directive.fits(&labelled)).collect(),
             labelled,
             secret,
         };
@@ -193,8 +203,14 @@ impl<'a> RequestCase<'a> {
 }
 
 impl<'a> ItemCase<'a> {
+    /// The states whose permissions count.
     fn states(&self) -> impl Iterator<Item = &'a PatientState> {
         self.states.into_iter().flatten()
+    }
+
+    /// The states whose limits count.
+    fn withholding(&self) -> impl Iterator<Item = &'a PatientState> {
+        self.withholding.into_iter().flatten()
     }
 
     fn consults(&self) -> bool {
@@ -210,16 +226,19 @@ impl<'a> ItemCase<'a> {
     }
 
     fn embargo(&self) -> Option<LeafIndex> {
-        self.states().find_map(|state| state.embargoes(&self.item.id, self.request.at))
+        let across = self.env.across_servers;
+        self.withholding().find_map(|state| state.embargoes(&self.item.id, self.request.at, across))
     }
 
     fn mask(&self) -> Option<LeafIndex> {
-        self.states().find_map(|state| state.masks(&self.item.id))
+        let across = self.env.across_servers;
+        self.withholding().find_map(|state| state.masks_of(&self.item.id, across).next()).map(|stamp| stamp.index)
     }
 
     /// The record that blocks the actor by name.
     fn block(&self) -> Option<LeafIndex> {
-        self.states().find_map(|state| state.blocks(&self.request.actor.name))
+        let (actor, across) = (&self.request.actor.name, self.env.across_servers);
+        self.withholding().find_map(|state| state.blocks_of(actor, across).next()).map(|stamp| stamp.index)
     }
 
     /// The glass that the actor has broken, where step 9 looks at it.
@@ -235,13 +254,17 @@ impl<'a> ItemCase<'a> {
     /// The actor broke the glass, and every closing of the space is somebody's word: a forged one mustn't keep help away. The
     /// steps from 6 on decide.
     fn is_emergency_in_unproven_closing(&self) -> bool {
-        self.env.claims && !self.states().any(PatientState::is_shut_for_emergencies) && !self.broken_glass().is_empty()
+        self.env.claims
+            && !self.withholding().any(PatientState::is_shut_for_emergencies)
+            && !self.broken_glass().is_empty()
     }
 
     /// Kept from representatives, and the actor is one, whatever their powers.
     fn is_kept_from_actor(&self) -> bool {
         let Request { actor, at, .. } = self.request;
-        self.secret.is_some() && self.states().any(|state| state.has_representative(&actor.name, *at))
+        let represents =
+            |state: &PatientState| state.may_have_representative(&actor.name, *at, self.env.across_servers);
+        self.secret.is_some() && self.withholding().any(represents)
     }
 
     /// Tells whether the actor may know of the item, decided so. An actor who may deposit it only because anyone may
@@ -268,13 +291,10 @@ impl<'a> ItemCase<'a> {
     /// The directives that match with this effect: of their own, where no exception takes it back, or through an
     /// exception.
     fn directives(&self, effect: Effect) -> impl Iterator<Item = &'a DirectiveEntry> {
-        let matches = move |directive: &&&Meant<'a>| {
-            let is_excepted = directive.is_excepted(&self.labelled);
-            // An exception that permits and doesn't count is none.
-            let counts = effect == Effect::Deny || directive.permits || is_excepted;
-            counts && (directive.effect() == effect) != is_excepted
+        let matches = move |(directive, permits): &&(&'a Meant<'a>, bool)| {
+            (*permits || effect == Effect::Deny) && directive.says(&self.labelled) == Some(effect)
         };
-        self.directives.iter().filter(matches).map(|directive| directive.entry)
+        self.directives.iter().filter(matches).map(|(directive, _)| directive.entry)
     }
 }
 
@@ -312,7 +332,7 @@ fn representative(case: &ItemCase<'_>) -> Option<Verdict> {
 }
 
 fn space_and_purpose(case: &ItemCase<'_>) -> Option<Verdict> {
-    let mut closed = case.states().map(PatientState::space).filter(|(space, _)| *space != Space::Open);
+    let mut closed = case.withholding().map(PatientState::space).filter(|(space, _)| *space != Space::Open);
     if let Some((_, stamp)) = closed.next()
         && !case.is_emergency_in_unproven_closing()
     {
@@ -362,7 +382,7 @@ fn break_glass(case: &ItemCase<'_>) -> Option<Verdict> {
         return None;
     }
     let opposed = |emergency| {
-        let mut cases = case.states().flat_map(PatientState::opposed_cases);
+        let mut cases = case.withholding().flat_map(PatientState::opposed_cases);
         cases.find(|(opposed, _)| *opposed == emergency).map(|(_, stamp)| stamp.index)
     };
     let oppositions: Option<Vec<LeafIndex>> = open.iter().map(|entry| opposed(entry.case)).collect();
@@ -387,8 +407,13 @@ fn denied(case: &ItemCase<'_>) -> Option<Verdict> {
     if case.request.action != Action::Write {
         return None;
     }
-    let mut feeds = case.states().flat_map(PatientState::feeds);
-    let opposed = feeds.find(|entry| entry.feed.matches(&case.request.actor, &case.item.category))?;
+    let mut feeds = case.withholding().flat_map(PatientState::feeds);
+    let (actor, category) = (&case.request.actor, &case.item.category);
+    let is_opposed = |feed: &Feed| match case.env.across_servers {
+        true => feed.may_match(actor, category),
+        false => feed.matches(actor, category),
+    };
+    let opposed = feeds.find(|entry| is_opposed(&entry.feed))?;
     verdict(Reason::FeedOpposed, [opposed.stamp.index])
 }
 

@@ -5,5 +5,6 @@ mod care;
 mod document;
 mod in_force;
 mod properties;
+mod servers;
 mod steps;
 mod world;

@@ -35,10 +35,12 @@ pub struct World {
     pub login: bool,
     /// True if the group has reached feature level 4.
     pub claims: bool,
+    /// True if the group has reached feature level 5.
+    pub across_servers: bool,
 }
 
 pub fn world() -> World {
-    World { at: NOW, authenticated: true, claims: true, ..World::default() }
+    World { at: NOW, authenticated: true, claims: true, across_servers: true, ..World::default() }
 }
 
 pub fn patient() -> v1::Actor {
@@ -147,7 +149,8 @@ impl World {
     }
 
     pub fn env<'a>(&'a self, revoked: &'a dyn Fn(&ActorName) -> bool) -> Env<'a> {
-        Env { policy: &self.policy, matrix: &self.matrix, catalogue: &self.catalogue, revoked, claims: self.claims }
+        let (claims, across_servers) = (self.claims, self.across_servers);
+        Env { policy: &self.policy, matrix: &self.matrix, catalogue: &self.catalogue, revoked, claims, across_servers }
     }
 
     /// A directive of the patient.

@@ -97,7 +97,14 @@ impl Consent {
             }
         }
         let revoked = |name: &ActorName| self.revoked.contains(&name.hash());
-        with(&Env { policy: &policy, matrix: &matrix, catalogue: &catalogue, revoked: &revoked, claims: false })
+        with(&Env {
+            policy: &policy,
+            matrix: &matrix,
+            catalogue: &catalogue,
+            revoked: &revoked,
+            claims: false,
+            across_servers: false,
+        })
     }
 
     /// Takes the records of a batch, or refuses all of them: which code, by the fault of which.
