@@ -43,6 +43,7 @@ fn main() -> ExitCode {
             readers::a_batch_through_another_partys_certificate_is_refused,
             readers::a_certificate_beside_a_revoked_key_reads_nothing,
             readers::a_revoked_author_gets_the_receipt_of_what_is_on_record_and_nothing_more,
+            readers::a_revoked_author_that_sends_on_takes_nobodys_room,
             readers::calls_of_one_caller_hold_up_nobody_else,
             readers::the_command_line_says_that_it_is_a_quota,
             readers::no_process_that_holds_keys_leaves_an_image_of_its_memory,

@@ -215,6 +215,64 @@ pub fn a_revoked_author_gets_the_receipt_of_what_is_on_record_and_nothing_more(w
     }
 }
 
+/// An author whose key was revoked, and that sends as fast as it can what isn't on record: it has a small number of questions a second,
+/// and is told so before it takes the room of others. Later it gets the receipt of what is on record all the same.
+pub fn a_revoked_author_that_sends_on_takes_nobodys_room(world: &mut World) {
+    let ended = register(world, "ended-often", "recorder");
+    let signer = wire::signer(&ended);
+    let batch = |seq: u64| {
+        let record = sillage_rules::record::new_message(Kind::SYSTEM_EVENT, None, sillage_tests::lines::now_ms());
+        let actor =
+            v1::Actor { system: "urn:sillage:system".into(), id: format!("often-{seq}"), ..v1::Actor::default() };
+        let record = v1::Record { actor: Some(actor), ..record };
+        wire::sign(&signer, "ended-often", seq, vec![prost::Message::encode_to_vec(&record)])
+    };
+    let submit = |connection: &Rpc, batch: &v1::Batch| {
+        let (mut rpc, request) = (connection.clone(), SubmitRequest { batch: Some(batch.clone()) });
+        async move {
+            let done = rpc.submit(request).await;
+            done.map(tonic::Response::into_inner).map_err(|status| wire::info(&status).code)
+        }
+    };
+    let connection = rpc(&ended, 1);
+    let first = batch(1);
+    world.wait(submit(&connection, &first)).expect("recorded");
+    let key = signer.key.key_id().to_string();
+    world.sillage_as(&world.authority_file(), &["keys", "revoke", "--key", &key, "--reason", "stolen"]).ok();
+    let later = batch(2);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while world.wait(submit(&connection, &later)) != Err("REVOKED_KEY".to_owned()) {
+        assert!(Instant::now() < deadline, "node 1 takes what a revoked key signs");
+        std::thread::sleep(Duration::from_millis(250));
+    }
+    let batches: Vec<v1::Batch> = (3..103).map(batch).collect();
+    let answers = world.wait(async {
+        let mut answers = Vec::with_capacity(batches.len());
+        // Within the number of calls that a caller may have under way.
+        for batches in batches.chunks(8) {
+            let asked: Vec<_> = batches.iter().map(|batch| tokio::spawn(submit(&connection, batch))).collect();
+            for asked in asked {
+                answers.push(asked.await.expect("no panic").map(drop));
+            }
+        }
+        answers
+    });
+    let said = |code: &str| answers.iter().filter(|answer| **answer == Err(code.to_owned())).count();
+    let (refused, waits) = (said("REVOKED_KEY"), said("QUOTA_EXCEEDED"));
+    assert!(refused > 0 && waits > 50, "{answers:?}");
+    assert_eq!(refused + waits, answers.len(), "nothing is on record, and nobody's room is taken: {answers:?}");
+    world.record(&[access(&ins(503), "another party's")]);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        match world.wait(submit(&connection, &first)) {
+            Ok(again) => break assert!(again.repeated),
+            Err(code) => assert_eq!(code, "QUOTA_EXCEEDED"),
+        }
+        assert!(Instant::now() < deadline, "it never learns that its batch is on record");
+        std::thread::sleep(Duration::from_millis(250));
+    }
+}
+
 /// Hundreds of calls that wait, from one caller: the others, and what is written, don't wait behind them.
 pub fn calls_of_one_caller_hold_up_nobody_else(world: &mut World) {
     let greedy = register(world, "many-calls", "reader");
