@@ -28,7 +28,7 @@ use crate::arguments::{By, ChangeArgs, How};
 use crate::recorder::open_recorder;
 use crate::{Context, Ended, output, unknown};
 
-/// Whose trace a record goes into.
+/// The trace into which a record goes.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     /// None where the patient isn't identified yet.
@@ -37,7 +37,7 @@ pub(crate) struct Target {
     pub secret: bool,
 }
 
-/// Who signs the batch.
+/// The signer of the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Signs {
     /// The profile's author, or the patient.
@@ -52,7 +52,7 @@ pub(crate) struct Order<'a> {
     pub by: &'a By,
     pub how: &'a How,
     pub signs: Signs,
-    /// What a script gets back beside the place in the log.
+    /// The id that a script gets back beside the place in the log.
     pub id: Option<String>,
     /// The patient is meant, also where nothing is on record under them.
     pub is_meant: bool,

@@ -3,7 +3,7 @@
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use sillage_words::Lang;
 
-/// What `--lang` takes.
+/// The values of `--lang`.
 pub fn langs() -> impl TypedValueParser<Value = Lang> {
     let values = Lang::ALL.map(|lang| {
         PossibleValue::new(lang.as_str()).help(match lang {
@@ -29,7 +29,7 @@ pub fn of_remarks() -> Lang {
     said(&words).unwrap_or(if locale().starts_with("fr") { Lang::Fr } else { Lang::En })
 }
 
-/// What `--lang` says among the words of a command.
+/// The language that `--lang` says among the words of a command.
 fn said(words: &[String]) -> Option<Lang> {
     let at = words.iter().position(|word| word == "--lang" || word.starts_with("--lang="))?;
     let said = words[at].strip_prefix("--lang=").or(words.get(at + 1).map(String::as_str))?;

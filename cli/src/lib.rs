@@ -41,7 +41,7 @@ pub enum Ended {
     CheckFailed,
 }
 
-/// What every command needs to reach the ledger.
+/// The tools that every command needs to reach the ledger.
 pub struct Context {
     profile: Option<PathBuf>,
     timeouts: Timeouts,
@@ -68,7 +68,7 @@ impl Context {
 /// Runs one command.
 ///
 /// # Errors
-/// What broke it off; its [`ClientError::exit_code`] is the process's.
+/// The error that broke it off; its [`ClientError::exit_code`] is the process's.
 pub async fn run(cli: Cli) -> Result<Ended, ClientError> {
     let timeouts = Timeouts { total: Duration::from_secs(cli.timeout), ..Timeouts::default() };
     let context = Context { profile: cli.profile, timeouts, propose: cli.propose };

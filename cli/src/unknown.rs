@@ -31,7 +31,7 @@ pub(crate) fn warn_of(ins: &str, lines: usize, is_meant: bool) {
     }
 }
 
-/// What is said of it: of the patient, as whom a command takes them for.
+/// The warning: which patient a command takes them for.
 fn said(ins: &str, lang: Lang) -> String {
     match lang {
         Lang::Fr => format!(

@@ -317,7 +317,7 @@ impl Client {
     }
 }
 
-/// Whether a refusal isn't to be tried again.
+/// Tells whether a refusal isn't to be tried again.
 fn is_final(status: &Status) -> bool {
     matches!(verdict(status), Verdict::Final(_))
 }

@@ -44,7 +44,7 @@ pub struct DayReport {
     pub day: String,
     /// When the report was made, RFC 3339.
     pub made_at: String,
-    /// Whether the day is over: nothing more can arrive on it.
+    /// True if the day is over: nothing more can arrive on it.
     pub is_over: bool,
     /// Each source, in the order of names.
     pub sources: Vec<SourceDay>,
@@ -115,7 +115,7 @@ fn message(origin: &Origin, key: &PublicKey, report: &str) -> Vec<u8> {
     out
 }
 
-/// Whether bytes are such a report, right or wrong.
+/// Tells whether bytes are such a report, right or wrong.
 pub fn is_report(bytes: &[u8]) -> bool {
     let head = &bytes[..bytes.len().min(4_096)];
     bytes.first() == Some(&b'{') && head.windows(FORMAT.len()).any(|window| window == FORMAT.as_bytes())

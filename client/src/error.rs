@@ -142,7 +142,7 @@ impl ClientError {
         }
     }
 
-    /// Whether the same call may succeed later.
+    /// Tells whether the same call may succeed later.
     pub fn is_retry(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Quota(_))
     }

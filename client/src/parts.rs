@@ -1,6 +1,6 @@
 //! A large access is on record in several parts (`details.part`, docs/fhir.md): shown as the one that it is.
 //!
-//! What an author says of parts hides nothing: lines are put together only where they say the same but for their items and follow
+//! An author's statement of parts hides nothing: lines are put together only where they say the same but for their items and follow
 //! each other in the log, and all items and all places are shown.
 
 use serde_json::{Value, json};
@@ -52,7 +52,7 @@ impl Access<'_> {
         }
     }
 
-    /// What goes on the sentence about it.
+    /// The end of the sentence about it.
     pub fn note(&self, lang: Lang) -> String {
         self.part.as_ref().map(|part| parts_note(part, self.places(), lang)).unwrap_or_default()
     }

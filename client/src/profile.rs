@@ -361,7 +361,7 @@ fn write_new_by(
     written.map_err(|error| ClientError::writing(path, error))
 }
 
-/// Whether the file system has no hard links.
+/// Tells whether the file system has no hard links.
 fn has_no_links(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::Unsupported | std::io::ErrorKind::PermissionDenied)
 }

@@ -7,7 +7,7 @@ use crate::identity::{DiskClaim, Marker};
 
 /// Most bytes of committed entries that wait to be applied on a node; the last entry may go beyond.
 pub const UNAPPLIED_BYTES_MAX: u64 = 64 << 20;
-/// What compaction leaves of the Raft log for a follower that was away for a moment, in bytes.
+/// The part that compaction leaves of the Raft log for a follower that was away for a moment, in bytes.
 pub const LOG_KEEP_BYTES: u64 = 64 << 20;
 /// Above this many bytes of Raft log the state machine is flushed, so that the log can be cut.
 pub const LOG_BYTES_MAX: u64 = 256 << 20;
@@ -139,7 +139,7 @@ pub struct NodeConfig {
     pub max_write_bytes: usize,
     /// Keeps which disk this is, outside the data folder; `None`: nobody asks which disk it is.
     pub marker: Option<Arc<dyn Marker>>,
-    /// Whether a log, or a new member, may begin on an empty disk here.
+    /// True if a log, or a new member, may begin on an empty disk here.
     pub may_begin: bool,
 }
 

@@ -85,7 +85,7 @@ pub struct Start {
     pub run: u64,
 }
 
-/// What a node says of its disk beside every message.
+/// The claim of a node on its disk, beside every message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiskClaim {
     /// The present run.
@@ -116,7 +116,7 @@ impl DiskClaim {
         DiskClaim { run, starts }
     }
 
-    /// Whether this is a later start of the disk that was seen in `known`, and not of a copy of it: it remembers that start, or
+    /// Tells whether this is a later start of the disk that was seen in `known`, and not of a copy of it: it remembers that start, or
     /// only later ones.
     pub fn follows(&self, known: &DiskRun) -> bool {
         let Self { run, starts } = self;
@@ -142,7 +142,7 @@ impl DiskClaim {
         self.starts.iter().flat_map(|start| [start.number.to_be_bytes(), start.run.to_be_bytes()]).flatten().collect()
     }
 
-    /// What [`DiskRun::encode`] and [`DiskClaim::encode_starts`] wrote; `None` for anything else.
+    /// Reads what [`DiskRun::encode`] and [`DiskClaim::encode_starts`] wrote; `None` for anything else.
     pub fn decode(run: &[u8], starts: &[u8]) -> Option<Self> {
         let run = DiskRun::decode(run)?;
         let starts = decode_starts(starts)?;
@@ -165,7 +165,7 @@ pub(crate) fn decode_starts(bytes: &[u8]) -> Option<Vec<Start>> {
     is_sound.then_some(starts)
 }
 
-/// What the marker beside the keyring says.
+/// The content of the marker beside the keyring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// The last start that it was told of.
@@ -176,7 +176,7 @@ pub struct Mark {
 
 /// Where the marker is kept: on another folder than the data, so that one isn't put back without the other unseen.
 pub trait Marker: Send + Sync + 'static {
-    /// What it says; `None` where there is none.
+    /// Its content; `None` where there is none.
     ///
     /// # Errors
     /// When it can't be read or isn't a marker, with the way out.
@@ -240,12 +240,12 @@ pub enum DiskError {
     Unusable(String),
 }
 
-/// What the data folder holds at a start.
+/// The content of the data folder at a start.
 #[derive(Clone, Copy, Debug)]
 pub struct DiskContent {
     /// The run in the Raft log store.
     pub run: Option<DiskRun>,
-    /// Whether neither Raft log nor state machine hold anything.
+    /// True if neither Raft log nor state machine hold anything.
     pub empty: bool,
     /// Last index of the Raft log.
     pub last: u64,

@@ -35,9 +35,9 @@ impl Fatal {
     }
 }
 
-/// What is replicated. All methods run on the apply thread.
+/// The replicated state machine. All methods run on the apply thread.
 pub trait StateMachine: Send + 'static {
-    /// What [`StateMachine::apply`] returns to the proposer.
+    /// The answer of [`StateMachine::apply`] to the proposer.
     type Reply: Send + 'static;
 
     /// The last applied (index, term); (0, 0) when empty.
@@ -50,7 +50,7 @@ pub trait StateMachine: Send + 'static {
     /// Only when the process must stop. A proposal that is wrong gets a [`StateMachine::Reply`] that says so.
     fn apply(&mut self, entry: Committed<'_>) -> Result<Self::Reply, Fatal>;
 
-    /// What stands for the whole state after the last applied entry, equal on all nodes: compared between them, see
+    /// The digest of the whole state after the last applied entry, equal on all nodes: compared between them, see
     /// [`crate::core::Divergence`]. States that are equal here were equal before. All zero: this state machine has none.
     fn digest(&self) -> [u8; 32] {
         [0; 32]
@@ -75,7 +75,7 @@ pub trait StateMachine: Send + 'static {
     /// When the checkpoint can't be written.
     fn checkpoint(&mut self, dir: &Path) -> Result<(u64, u64), Fatal>;
 
-    /// Whether every node of the group runs a version that takes a snapshot whose hashes come with its files. Before,
+    /// Tells whether every node of the group runs a version that takes a snapshot whose hashes come with its files. Before,
     /// all files are hashed before the first byte is sent.
     fn peers_hash_while_they_fetch(&self) -> bool {
         true

@@ -58,7 +58,7 @@ pub struct Manifest {
     pub files: Vec<SnapshotFile>,
 }
 
-/// What is wrong with a snapshot.
+/// A fault of a snapshot.
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     /// The manifest's bytes are not a manifest.
@@ -101,12 +101,12 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Whether every file has its hash.
+    /// Tells whether every file has its hash.
     pub fn is_hashed(&self) -> bool {
         self.files.iter().all(|file| file.hash.is_some())
     }
 
-    /// Whether `other` names the same files, and no hash that differs from one named here.
+    /// Tells whether `other` names the same files, and no hash that differs from one named here.
     pub fn agrees_with(&self, other: &Manifest) -> bool {
         let same = |(own, other): (&SnapshotFile, &SnapshotFile)| {
             own.name == other.name && own.size == other.size && own.hash.is_none_or(|hash| other.hash == Some(hash))
@@ -249,7 +249,7 @@ pub fn served_file(snapshot_dir: &Path, snapshot: &str, file: &str) -> Option<Pa
     (plain && is_inside(file)).then(|| snapshot_dir.join(snapshot).join(file))
 }
 
-/// Whether a name from a peer stays below the directory it is joined to.
+/// Tells whether a name from a peer stays below the directory it is joined to.
 fn is_inside(name: &str) -> bool {
     !name.is_empty()
         && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))

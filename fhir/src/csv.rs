@@ -55,7 +55,7 @@ fn row(fields: [String; HEAD.len()]) -> String {
 
 /// With what a formula begins.
 const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
-/// What begins another cell, for some reader.
+/// Characters that begin another cell, for some reader.
 const SEPARATORS: [char; 6] = [';', '\t', '\r', '\n', '；', '|'];
 
 /// A field between quotes; what a spreadsheet would run has an apostrophe in front.
@@ -155,7 +155,7 @@ fn asked(part: &v1::DecisionActorPart) -> v1::Record {
     }
 }
 
-/// What was decided on each item, as JSON.
+/// The decision on each item, as JSON.
 fn outcomes(part: &v1::DecisionPrivatePart) -> String {
     let one = |outcome: &v1::ItemOutcome| {
         let effect = if outcome.permit { "permit" } else { "deny" };

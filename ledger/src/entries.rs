@@ -169,7 +169,7 @@ impl EntryReader {
         self.0.batch_paths(indices)
     }
 
-    /// Whether the first `count` entries of a patient are in memory, so that [`EntryReader::patient_entries`] reads none.
+    /// Tells whether the first `count` entries of a patient are in memory, so that [`EntryReader::patient_entries`] reads none.
     pub fn keeps_entries(&self, tag: &[u8; TAG_LEN], count: u64) -> bool {
         self.0.keeps_entries(tag, count)
     }

@@ -25,12 +25,12 @@ pub const CLAIMS: u32 = 4;
 /// listed, patients' sessions opened, and contests answered (`docs/formats-doors.md`).
 pub const DOORS: u32 = 5;
 
-/// Whether the group has reached this feature level. A log of before has level 1.
+/// Tells whether the group has reached this feature level. A log of before has level 1.
 pub(crate) fn is_reached(store: &Store, level: u32) -> Result<bool, ReadError> {
     Ok(store.feature_level()? >= level)
 }
 
-/// Whether a group of this feature level knows an act of this form.
+/// Tells whether a group of this feature level knows an act of this form.
 ///
 /// # Errors
 /// As a program that doesn't know it refuses it.
@@ -43,7 +43,7 @@ pub fn check_act(act: &Act, level: u32) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Whether a group of this feature level knows a kind.
+/// Tells whether a group of this feature level knows a kind.
 ///
 /// # Errors
 /// `UNKNOWN_KIND`, as of a number that no kind has.
@@ -57,7 +57,7 @@ pub fn check_kind(kind: Kind, level: u32) -> Result<(), Refusal> {
     }
 }
 
-/// Whether a registration names no patient, as it mustn't from feature level 4 on: acts are public.
+/// Tells whether a registration names no patient, as it mustn't from feature level 4 on: acts are public.
 ///
 /// # Errors
 /// `ACT_REFUSED`.
@@ -72,7 +72,7 @@ pub fn check_tags_hidden(party: &PartyRegistration, level: u32) -> Result<(), Re
     }
 }
 
-/// Whether a group of this feature level gives out these roles.
+/// Tells whether a group of this feature level gives out these roles.
 ///
 /// # Errors
 /// `ACT_REFUSED` for the role author from level 3 on.

@@ -153,7 +153,7 @@ impl GenesisInfo {
         })
     }
 
-    /// Whether the log is for this patient's tag.
+    /// Tells whether the log is for this patient's tag.
     pub fn covers(&self, tag: &[u8; 32]) -> bool {
         (self.tag_first..=self.tag_last).contains(tag)
     }
@@ -177,7 +177,7 @@ impl GenesisInfo {
     }
 }
 
-/// Whether a log that begins with this level may begin with this party.
+/// Tells whether a log that begins with this level may begin with this party.
 fn check_party(party: &PartyRegistration, level: u32, test_log: bool) -> Result<(), &'static str> {
     if level < ROLES && Act::Registered(party.clone()).feature_level() > level {
         return Err("its roles, and whom it vouches for, need feature_level 3");

@@ -49,12 +49,12 @@ impl Verified {
         }
     }
 
-    /// Whether this very signature over this very message was verified. `false` says nothing.
+    /// Tells whether this very signature over this very message was verified. `false` says nothing.
     pub fn has(&self, message: &[u8], signature: &[u8]) -> bool {
         self.recent.lock().known.contains(&name(message, signature))
     }
 
-    /// Whether a signature is good: seen before, or by `verify`, and then remembered.
+    /// Tells whether a signature is good: seen before, or by `verify`, and then remembered.
     pub(crate) fn or_verify(&self, message: &[u8], signature: &[u8], verify: impl FnOnce() -> bool) -> bool {
         if self.has(message, signature) {
             return true;

@@ -124,7 +124,7 @@ impl World {
         self.payloads.push((record.to_vec(), id));
     }
 
-    /// Whether the log of commands and the keyring together still yield a record.
+    /// Tells whether the log of commands and the keyring together still yield a record.
     fn is_in_the_log(&self, record: &[u8]) -> bool {
         let copies = self.payloads.iter().filter(|(of, _)| of == record);
         let mut keys = copies.flat_map(|(_, id)| self.wrapped.iter().filter(move |key| key.data_key_id == *id));

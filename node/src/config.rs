@@ -116,7 +116,7 @@ pub struct NodeConfig {
     /// What the process says of itself.
     #[serde(default)]
     pub log: LogConfig,
-    /// Whether it is a copy that is only looked at (`serve --isolated`): no witness, no peers, read only.
+    /// True if it is a copy that is only looked at (`serve --isolated`): no witness, no peers, read only.
     #[serde(skip)]
     pub isolated: bool,
 }
@@ -144,7 +144,7 @@ impl WitnessConfig {
         }
     }
 
-    /// Whether it can be.
+    /// Tells whether it can be.
     ///
     /// # Errors
     /// The fault.

@@ -110,7 +110,7 @@ impl Marker for FileMarker {
     }
 }
 
-/// Whether something may begin in this data folder.
+/// Tells whether something may begin in this data folder.
 pub fn may_begin(data_dir: &Path) -> bool {
     [FOUND, JOIN].iter().any(|name| data_dir.join(name).exists())
 }

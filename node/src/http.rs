@@ -19,13 +19,24 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::{Deserialize, Serialize};
 use sillage_ledger::Refusal;
 use sillage_rules::codes::Code;
+use sillage_rules::time::TimeMs;
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
-use crate::core::condition::alarms::Raised;
-use crate::core::refusals::to_status;
 use crate::metrics::Metrics;
+use crate::refusals::to_status;
 use crate::tls::Caller;
+
+/// An alarm that is raised, as people read it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Raised {
+    /// Its word, which never changes its meaning.
+    pub word: String,
+    /// Since when.
+    pub since: TimeMs,
+    /// What is wrong and the way out, with what this node found.
+    pub what: String,
+}
 
 /// How a node is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +68,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// Whether the node does all that it should. One that only warns does.
+    /// Tells whether the node does all that it should. One that only warns does.
     pub fn serves(&self) -> bool {
         matches!(self.status.as_str(), "ok" | "warning")
     }
@@ -65,7 +76,7 @@ impl Health {
 
 /// What the pages ask of the server.
 pub trait Backend: Send + Sync + 'static {
-    /// Whether the caller is an operator of this log.
+    /// Tells whether the caller is an operator of this log.
     fn is_operator(&self, caller: &Caller) -> bool;
 
     /// How the node is now. Also brings the gauges of `/metrics` up to date.

@@ -43,7 +43,7 @@ pub fn read(path: &Path) -> Option<i32> {
     text.trim().parse().ok().filter(|pid| *pid > 0)
 }
 
-/// Whether a process `pid` is there and serves exactly `config`: process ids are used again.
+/// Tells whether a process `pid` is there and serves exactly `config`: process ids are used again.
 pub fn serves(pid: i32, config: &Path) -> bool {
     let alive = Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid).is_ok());
     let Ok(command) = std::fs::read(format!("/proc/{pid}/cmdline")) else {

@@ -120,7 +120,7 @@ impl Place {
         }
     }
 
-    /// Whether it is the same machine and the same addresses. Where either machine has no id (a container, as a rule), it has
+    /// Tells whether it is the same machine and the same addresses. Where either machine has no id (a container, as a rule), it has
     /// to be the very folder: nothing else tells a copy.
     pub fn is_same(&self, other: &Self) -> bool {
         let is_known = self.machine.is_some() && other.machine.is_some();
@@ -132,12 +132,12 @@ impl Place {
             && (&self.client, &self.peer) == (&other.client, &other.peer)
     }
 
-    /// Whether nothing says that it is another machine.
+    /// Tells whether nothing says that it is another machine.
     fn may_be_same_machine(&self, other: &Self) -> bool {
         self.machine.is_none() || other.machine.is_none() || self.machine == other.machine
     }
 
-    /// Whether it is the very folder that ran before, wherever its addresses are now.
+    /// Tells whether it is the very folder that ran before, wherever its addresses are now.
     pub fn is_same_folder(&self, other: &Self) -> bool {
         self.may_be_same_machine(other) && self.folder == other.folder
     }
@@ -171,7 +171,7 @@ pub fn file(keyring: &Path) -> PathBuf {
     keyring.with_file_name(PLACE)
 }
 
-/// Whether the node of this configuration may start here. Gives the place to be noted once nothing else keeps the node from
+/// Tells whether the node of this configuration may start here. Gives the place to be noted once nothing else keeps the node from
 /// starting; none where it is noted already. An isolated one may start anywhere, and leaves the note as it is.
 ///
 /// # Errors

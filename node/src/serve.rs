@@ -26,7 +26,7 @@ use crate::secrets::{Secrets, SecretsError};
 use crate::tls::accept::{AcceptLimits, Incoming, accept, accept_with};
 use crate::tls::reserve::Reserve;
 use crate::tls::{self, TlsError};
-use crate::{folder_lock, peer, pid, service, telemetry};
+use crate::{folder_lock, pid, service, telemetry};
 
 /// Why a node doesn't run.
 #[derive(Debug, thiserror::Error)]
@@ -169,7 +169,7 @@ async fn serve(config: NodeConfig, said: Said) -> Result<(), ServeError> {
     let mut beside = Vec::new();
     if let Some(peer_port) = peer_port {
         let incoming = accept(peer_port, core.peer_tls()?, through, "peer", metrics.clone());
-        let peers = peer_server(limits).add_routes(peer::routes(Arc::clone(&core)));
+        let peers = peer_server(limits).add_routes(service::peer_routes(Arc::clone(&core)));
         let peers = peers.serve_with_incoming_shutdown(incoming, stopped(stop.clone()));
         beside.push(tokio::spawn(async move { drop(peers.await) }));
     }

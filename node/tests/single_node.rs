@@ -390,7 +390,7 @@ async fn shown_and_proven(node: &Node, expected: [u64; 3]) {
     assert_eq!(outside.unwrap_err().code, Code::UnknownIndex);
 }
 
-/// Whether a file below `dir` holds `text`.
+/// Tells whether a file below `dir` holds `text`.
 fn holds(dir: &Path, text: &str) -> bool {
     std::fs::read_dir(dir).expect("a folder").any(|entry| {
         let path = entry.expect("an entry").path();

@@ -1,24 +1,24 @@
 //! Acts of the authority: parties, keys and roles, parsed from what `sillage.v1.LedgerAct` says.
 
 use sillage_proof::hash::{Hash, LeafIndex};
-use sillage_proof::keys::{ALG_ED25519, AuthorId, KeyId, PublicKey};
+use sillage_proof::keys::{AuthorId, KeyId, PublicKey};
 use sillage_proto::v1;
 use sillage_proto::v1::ledger_act;
 
-use crate::authority::RuleChange;
+pub use crate::message_keys::TlsSpki;
+
 use crate::check::{at_most, line, required};
-use crate::doors::sources::SourcesChange;
+use crate::error::RecordError;
+use crate::guard::RuleChange;
 use crate::kind::Kind;
 use crate::limits::{ERASED_INDICES_MAX, ISSUER_LIST_MAX, PARTY_NAME_BYTES_MAX, TEXT_BYTES_MAX, TLS_SPKI_MAX};
+use crate::login::issuer::Issuer;
+use crate::message_keys::{bytes32, key_message, parse_key};
 use crate::node_set::NodeSetChange;
-use crate::record::RecordError;
 use crate::roles::Roles;
+use crate::sources::SourcesChange;
 use crate::voiding::Voiding;
-use crate::vouching::Vouching;
-use crate::will::issuer::Issuer;
-
-/// SHA-256 of the SubjectPublicKeyInfo of a TLS certificate.
-pub type TlsSpki = [u8; 32];
+use crate::vouched::Vouching;
 
 /// The deed of the authority.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -380,21 +380,8 @@ fn node_key(act: &v1::NodeKeyRotated) -> Result<Act, RecordError> {
     Ok(Act::NodeKeyRotated { node_id: act.node_id, key: parse_key(act.key.as_ref())? })
 }
 
-pub(crate) fn key_message(key: &PublicKey) -> v1::PublicKey {
-    v1::PublicKey { alg: ALG_ED25519.into(), key: key.as_bytes().to_vec() }
-}
-
 fn tls_message(hashes: &[TlsSpki]) -> Vec<Vec<u8>> {
     hashes.iter().map(|hash| hash.to_vec()).collect()
-}
-
-pub(crate) fn parse_key(key: Option<&v1::PublicKey>) -> Result<PublicKey, RecordError> {
-    let key = key.ok_or_else(|| RecordError::malformed("key", "missing"))?;
-    if key.alg != u32::from(ALG_ED25519) {
-        let why = format!("unknown algorithm {}: 1 is Ed25519", key.alg);
-        return Err(RecordError::malformed("key.alg", why));
-    }
-    PublicKey::from_bytes(&key.key).map_err(|error| RecordError::malformed("key.key", error.to_string()))
 }
 
 fn parse_roles(bits: u32) -> Result<Roles, RecordError> {
@@ -416,10 +403,6 @@ fn parse_tag(path: &str, tag: &[u8]) -> Result<Option<[u8; 32]>, RecordError> {
             tag => Ok(Some(tag)),
         },
     }
-}
-
-pub(crate) fn bytes32(path: &str, bytes: &[u8]) -> Result<[u8; 32], RecordError> {
-    bytes.try_into().map_err(|_| RecordError::malformed(path, "not 32 bytes"))
 }
 
 #[cfg(test)]

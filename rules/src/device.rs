@@ -10,8 +10,8 @@ use sillage_proof::hash::{Hash, sha256};
 use sillage_proof::keys::AuthorId;
 
 use crate::check;
+use crate::error::RecordError;
 use crate::limits::{PARTY_NAME_BYTES_MAX, SALT_BYTES};
-use crate::record::RecordError;
 
 /// Devices of one patient, in all time: those that were ended count.
 pub const DEVICES_MAX: usize = 256;

@@ -3,59 +3,28 @@
 //! [`ParsedRecord::parse`] is where bytes from strangers become a record. An event that already happened is never
 //! refused for missing context: only one that can't be understood is.
 
+mod fields;
+mod notice;
+pub(crate) mod stated;
+
 use prost::Message;
 use sillage_proof::batch::BatchLeaf;
 use sillage_proof::hash::{Hash, leaf_hash, leaf_hash2, sha256};
 use sillage_proto::v1;
 
+pub use crate::error::RecordError;
+
 use crate::act::Act;
-use crate::check;
 use crate::codes::Code;
 use crate::entry::batch_leaf;
-use crate::facts::{facts_of, stated};
 use crate::kind::Kind;
 use crate::limits::*;
 use crate::time::TimeMs;
 
+use self::stated::{facts_of, stated};
+
 /// The version of records.
 pub const RECORD_VERSION: u32 = 1;
-
-/// A record is refused: which field, and why.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}{}{message}", path, if path.is_empty() { "" } else { ": " })]
-pub struct RecordError {
-    /// The stable code.
-    pub code: Code,
-    /// The field, as `items[3].id`; empty where the record as a whole is meant.
-    pub path: String,
-    /// The fault.
-    pub message: String,
-}
-
-impl RecordError {
-    /// The stable code.
-    pub const fn code(&self) -> Code {
-        self.code
-    }
-
-    /// A field that can't be understood.
-    pub(crate) fn malformed(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::new(Code::MalformedRecord, path, message)
-    }
-
-    pub(crate) fn new(code: Code, path: impl Into<String>, message: impl Into<String>) -> Self {
-        let (path, message) = (path.into(), message.into());
-        Self { code, path, message }
-    }
-
-    /// The same error, seen from the message that holds the field.
-    #[must_use]
-    pub fn within(mut self, parent: &str) -> Self {
-        let dot = if self.path.is_empty() { "" } else { "." };
-        self.path = format!("{parent}{dot}{}", self.path);
-        self
-    }
-}
 
 /// A record that was checked: canonical bytes, known kind, every field within its bounds.
 #[derive(Debug, Clone, PartialEq)]
@@ -107,7 +76,7 @@ impl ParsedRecord {
             return Err(RecordError::malformed("occurred_at_ms", why));
         }
         let act = parse_act(kind, &message)?;
-        check::fields(kind, &message)?;
+        fields::check(kind, &message)?;
         Ok(Self { message, bytes, kind, tag, act })
     }
 

@@ -12,11 +12,11 @@ use sillage_proof::hash::{LeafIndex, sha256};
 use sillage_proof::keys::{AuthorId, KeyId};
 use sillage_proto::v1;
 
-use crate::act::bytes32;
 use crate::check::{line, required};
+use crate::error::RecordError;
 use crate::kind::Kind;
 use crate::limits::{SALT_BYTES, TEXT_BYTES_MAX};
-use crate::record::{ParsedRecord, RecordError, new_message};
+use crate::message_keys::bytes32;
 
 /// Records that one notice names.
 pub const NOTICE_RECORDS_MAX: usize = 512;
@@ -154,22 +154,6 @@ impl VoidedRecords {
 }
 
 impl Notice {
-    /// The notice of a record; `None` where it is none.
-    pub fn of(record: &ParsedRecord) -> Option<Self> {
-        let is_notice = record.kind() == Kind::RECORDS_VOIDED && record.act().is_none();
-        is_notice.then(|| serde_json::from_str(&record.message().details).ok()).flatten()
-    }
-
-    /// The record under the patient's tag. `time_ms` is ledger time.
-    ///
-    /// # Panics
-    /// When it names no record, or more than [`NOTICE_RECORDS_MAX`]: whoever makes one splits it.
-    pub fn to_record(&self, tag: &[u8; 32], time_ms: u64) -> ParsedRecord {
-        let mut message = new_message(Kind::RECORDS_VOIDED, Some(tag), time_ms.max(1));
-        message.details = serde_json::to_string(self).expect("numbers alone");
-        ParsedRecord::from_message(message).expect("a notice is a record by construction")
-    }
-
     /// The salt of that record at entry `index`. It hides nothing, and follows from the place.
     pub fn salt(index: LeafIndex, tag: &[u8; 32]) -> [u8; SALT_BYTES] {
         let hash = sha256(&[b"sillage/voided-salt/v1\0", &index.get().to_be_bytes(), tag]);
@@ -211,7 +195,7 @@ pub(crate) fn check_notice(record: &v1::Record) -> Result<(), RecordError> {
 mod tests {
     use super::*;
     use crate::act::Act;
-    use crate::record::act_message;
+    use crate::record::{ParsedRecord, act_message};
 
     #[test]
     fn an_act_names_a_key_or_a_party_and_a_range_that_isnt_empty() {

@@ -4,6 +4,7 @@ use super::*;
 use crate::consent::Meta;
 use crate::consent::name::{APP_SYSTEM, PROFESSIONAL_SYSTEM};
 use crate::kind::Kind;
+use crate::limits::{VOUCHED_BYTES_MAX, VOUCHED_STRUCTURES_MAX};
 use crate::record::new_message;
 
 const DAY_MS: u64 = 86_400_000;

@@ -11,36 +11,6 @@ use crate::tokens::{Token, tokens};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
-/// Circles that stand for now: crate, modules, and the reason. No module may join one, and a module that has left one is a
-/// finding.
-const STANDING: &[(&str, &[&str], &str)] = &[
-    (
-        "rules",
-        &[
-            "act",
-            "authority",
-            "check",
-            "consent",
-            "decide",
-            "device",
-            "doors",
-            "facts",
-            "node_set",
-            "record",
-            "voiding",
-            "vouching",
-            "will",
-        ],
-        "a record holds an act, and each kind of act lies beside the rules on records that go with it: the parsed forms have to \
-         move below `record`",
-    ),
-    (
-        "node",
-        &["core", "http", "init", "join", "peer", "secrets", "tls"],
-        "`Core` is what the connections ask and what sends over them: its parts have to send through an interface of their own",
-    ),
-];
-
 /// Folders whose modules are held to the same, beside those at the roots of crates: crate and folder. The door of a folder is its
 /// `mod.rs`.
 const FOLDERS: &[(&str, &str)] = &[("cli", "commands")];
@@ -54,30 +24,15 @@ struct Location {
     line: usize,
 }
 
-/// Adds one finding for each import that stands in a circle, and for each module of [`STANDING`] that doesn't any more.
+/// Adds one finding for each import that stands in a circle.
 ///
 /// # Errors
 /// When a source can't be read.
 pub fn check(root: &Path, crate_name: &str, findings: &mut Vec<String>) -> Result<(), Failed> {
     let src = root.join(crate_name).join("src");
-    let imports = imports_of(&src, None)?;
-    let circles_found = circles(&imports);
-    let standing: Vec<_> = STANDING.iter().filter(|(name, ..)| *name == crate_name).collect();
-    for (_, modules, _) in &standing {
-        for gone in modules.iter().filter(|m| !circles_found.iter().any(|circle| circle.contains(**m))) {
-            findings.push(format!(
-                "xtask/src/circles.rs:1: `{gone}` of `{crate_name}` stands in no circle any more; take it out of `STANDING`"
-            ));
-        }
-    }
-    let stands = |circle: &BTreeSet<String>| {
-        standing.iter().any(|(_, modules, _)| circle.iter().all(|m| modules.contains(&m.as_str())))
-    };
-    for circle in circles_found.into_iter().filter(|circle| !stands(circle)) {
-        report(root, &imports, &circle, findings);
-    }
-    for (_, folder) in FOLDERS.iter().filter(|(name, _)| *name == crate_name) {
-        let imports = imports_of(&src, Some(folder))?;
+    let folders = FOLDERS.iter().filter(|(name, _)| *name == crate_name).map(|(_, folder)| Some(*folder));
+    for folder in std::iter::once(None).chain(folders) {
+        let imports = imports_of(&src, folder)?;
         for circle in circles(&imports) {
             report(root, &imports, &circle, findings);
         }

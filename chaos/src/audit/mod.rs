@@ -155,7 +155,7 @@ impl Book {
         Ok(())
     }
 
-    /// Whether an acknowledged batch is in the log, once, where its receipt says, with the records that were signed.
+    /// Tells whether an acknowledged batch is in the log, once, where its receipt says, with the records that were signed.
     ///
     /// # Errors
     /// What is missing or different.
@@ -185,7 +185,7 @@ impl Book {
         self.made.values().filter(|(made, _)| *made == kind).count()
     }
 
-    /// Whether a decision is where its receipt says.
+    /// Tells whether a decision is where its receipt says.
     ///
     /// # Errors
     /// When another entry is there.
@@ -222,7 +222,7 @@ impl Book {
         all
     }
 
-    /// Whether the log had this root at this size.
+    /// Tells whether the log had this root at this size.
     ///
     /// # Errors
     /// When the recomputed root is another one.

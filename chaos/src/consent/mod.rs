@@ -43,7 +43,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Whether anything was permitted.
+    /// Tells whether anything was permitted.
     pub fn is_permitted(&self) -> bool {
         self.receipts.iter().any(|receipt| !receipt.view.actor.permitted.is_empty())
     }

@@ -79,7 +79,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// Whether it may be recorded over and over, under any patient's tag: it decides nothing, refers to nothing, and has no
+    /// Tells whether it may be recorded over and over, under any patient's tag: it decides nothing, refers to nothing, and has no
     /// id that could be taken. Loads are made of such events.
     pub fn may_repeat(&self) -> bool {
         let cites = self.record.basis.as_ref().is_some_and(|basis| basis.kind == BasisKind::Breakglass as i32);

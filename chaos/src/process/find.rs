@@ -21,7 +21,7 @@ pub fn program(name: &str) -> Result<PathBuf, ProcessError> {
     })
 }
 
-/// Whether a program is on the PATH.
+/// Tells whether a program is on the PATH.
 pub fn on_path(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(name).is_file())

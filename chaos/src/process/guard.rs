@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 /// How long a process may take to stop when asked: longer than `sillage-node dev` gives its nodes.
 const STOP_MAX: Duration = Duration::from_secs(15);
 
-/// Whether `pid` is a live process with `dir` on its command line: a process id alone may since be someone else's.
+/// Tells whether `pid` is a live process with `dir` on its command line: a process id alone may since be someone else's.
 pub(super) fn runs_in(pid: u32, dir: &Path) -> bool {
     let Ok(line) = std::fs::read(format!("/proc/{pid}/cmdline")) else { return false };
     String::from_utf8_lossy(&line).contains(&*dir.to_string_lossy())
 }
 
-/// Whether there is a process `pid`, be it a dead one that nobody has asked for yet.
+/// Tells whether there is a process `pid`, be it a dead one that nobody has asked for yet.
 pub(super) fn is_there(pid: u32) -> bool {
     Path::new("/proc").join(pid.to_string()).exists()
 }

@@ -34,7 +34,7 @@ pub fn address(id: u64) -> Ipv4Addr {
 /// Where the one who breaks things is.
 const OWN_ADDRESS: &str = "10.99.0.254/24";
 
-/// Whether such a network can be made here.
+/// Tells whether such a network can be made here.
 ///
 /// # Errors
 /// Why not.
@@ -67,7 +67,7 @@ pub fn in_own_namespace() -> Result<(), ProcessError> {
     Err(ProcessError::io("cannot run `unshare --net`")(again.exec()))
 }
 
-/// Whether [`in_own_namespace`] has taken place.
+/// Tells whether [`in_own_namespace`] has taken place.
 pub fn is_own() -> bool {
     std::env::var_os(OWN_VARIABLE).is_some()
 }

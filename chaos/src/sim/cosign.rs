@@ -125,7 +125,7 @@ impl World {
         if first == root || self.unseen { Ok(()) } else { Err(Violation::RootDiffers { node: to, size }) }
     }
 
-    /// Whether a node that has caught up has every root that a majority cosigned.
+    /// Tells whether a node that has caught up has every root that a majority cosigned.
     pub(crate) fn check_cosigned(&self, node: u64) -> Result<(), Violation> {
         let ledger = &self.replicas[&node].ledger;
         let wrong = self.cosigning.done.iter().find(|(size, root)| ledger.root_at(**size) != Some(**root));

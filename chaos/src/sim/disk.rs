@@ -43,7 +43,7 @@ struct State {
     changes: Vec<NameChange>,
     /// How many more syncs succeed, if they are to fail.
     syncs_left: Option<u32>,
-    /// Whether that ends with the process.
+    /// True if that ends with the process.
     for_this_process: bool,
 }
 

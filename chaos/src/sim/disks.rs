@@ -83,7 +83,7 @@ impl Replica {
         self.knows = kept.knows.clone();
     }
 
-    /// Whether it takes part, or should.
+    /// Tells whether it takes part, or should.
     pub(crate) fn counts(&self) -> bool {
         let is_out = self.running.as_ref().is_none_or(|running| running.core.is_out());
         !(self.retired || self.suffered && is_out)
@@ -108,7 +108,7 @@ impl World {
         }
     }
 
-    /// Whether these may suffer, too.
+    /// Tells whether these may suffer, too.
     pub(crate) fn may_suffer(&self, nodes: &[u64]) -> bool {
         nodes.iter().all(|node| !self.replicas[node].is_unsound()) && self.can_do_without(nodes, &[])
     }

@@ -63,9 +63,9 @@ pub(crate) struct Faults {
     pub phase: Phase,
     /// What stays broken when faults have ended, for a while.
     pub limp: Limp,
-    /// Whether a node may be put back so that nothing at its start can tell.
+    /// True if a node may be put back so that nothing at its start can tell.
     pub bound: bool,
-    /// Whether nodes whose disk is lost are replaced.
+    /// True if nodes whose disk is lost are replaced.
     pub replaces: bool,
 }
 

@@ -21,7 +21,7 @@ pub struct Applied {
     pub before_ms: u64,
     /// Ledger time from it on.
     pub time_ms: u64,
-    /// Whether the leader's stamp was later.
+    /// True if the leader's stamp was later.
     pub cut: bool,
 }
 
@@ -133,7 +133,7 @@ impl Ledger {
         }
     }
 
-    /// Whether it has refused what others took.
+    /// Tells whether it has refused what others took.
     pub(crate) fn differs(&self) -> bool {
         match self {
             Ledger::Model(model) => model.differs(),
@@ -150,7 +150,7 @@ impl Ledger {
         }
     }
 
-    /// Whether its own keys are another log's.
+    /// Tells whether its own keys are another log's.
     pub(crate) fn has_other_keys(&self) -> bool {
         match self {
             Ledger::Model(_) => false,
@@ -277,7 +277,7 @@ impl Ledger {
         }
     }
 
-    /// Whether what it holds is whole, as an audit of the whole log would find.
+    /// Tells whether what it holds is whole, as an audit of the whole log would find.
     ///
     /// # Errors
     /// What isn't.

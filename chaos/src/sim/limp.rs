@@ -81,7 +81,7 @@ impl World {
         }
     }
 
-    /// Whether every founder that is sound has a log: before that it must not vote until it has met all others, and meets them
+    /// Tells whether every founder that is sound has a log: before that it must not vote until it has met all others, and meets them
     /// anew after each start, so that all of them are needed.
     fn is_founded(&self) -> bool {
         let founders = self.settings.founders().voters;
@@ -92,7 +92,7 @@ impl World {
             .all(|replica| replica.ledger.applied().0 > 0 || self.plant == Some(Plant::NoIdentity))
     }
 
-    /// Whether the others are a majority, whichever members are in force: those of any node may be, up or down, but for
+    /// Tells whether the others are a majority, whichever members are in force: those of any node may be, up or down, but for
     /// these that are `gone`.
     pub(crate) fn can_do_without(&self, nodes: &[u64], gone: &[u64]) -> bool {
         let works = |id: &&u64| !nodes.contains(id) && !self.replicas[*id].is_unsound();

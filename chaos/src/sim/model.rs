@@ -142,7 +142,7 @@ impl Model {
         Some((record, place))
     }
 
-    /// Whether it has refused what others took.
+    /// Tells whether it has refused what others took.
     pub fn differs(&self) -> bool {
         self.now.differs
     }

@@ -373,7 +373,7 @@ impl World {
         Ok(())
     }
 
-    /// Whether all clients moved on.
+    /// Tells whether all clients moved on.
     fn moved_on(&self, until_us: u64) -> Result<bool, Violation> {
         let waiting = self.clients.iter().filter(|client| !client.is_done()).count();
         if self.unseen {

@@ -40,7 +40,7 @@ pub struct Proposed {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OneRecord {
-    /// What it says, for people. It is made anew from `record` when the file is read, and must be the same.
+    /// Its content, for people. It is made anew from `record` when the file is read, and must be the same.
     says: Value,
     /// The record without signatures, hex.
     record: String,
@@ -50,7 +50,7 @@ struct OneRecord {
     signatures: Vec<SignatureLine>,
 }
 
-/// Whose a record is, as the one who signs it says: INS, and the OID where it isn't the usual one.
+/// The patient of a record, as the one who signs it says: INS, and the OID where it isn't the usual one.
 pub type Whose<'a> = Option<(&'a str, Option<&'a str>)>;
 
 impl OneRecord {

@@ -22,7 +22,7 @@ pub struct Whose {
     pub force: bool,
 }
 
-/// Who acts, and how they proved who they are.
+/// The actor, and how they proved who they are.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Who acts")]
 pub struct By {
@@ -38,7 +38,7 @@ pub struct By {
     /// The actor as a person reads it
     #[arg(long, value_name = "TEXT")]
     pub actor_label: Option<String>,
-    /// Who established the actor's identity; without it, as the profile's [auth] says
+    /// Issuer that established the actor's identity; without it, as the profile's [auth] says
     #[arg(long, value_name = "TEXT")]
     pub issuer: Option<String>,
     /// By what means; without it, as the profile's [auth] says

@@ -42,7 +42,7 @@ pub(crate) fn identity(profile: &Profile, option: &str, value: &str, oid: Option
     Ok(ins)
 }
 
-/// Whom a command takes a patient for: a number without `--oid` is a real INS, also where a test one was meant.
+/// The person for whom a command takes a patient: a number without `--oid` is a real INS, also where a test one was meant.
 fn taken_for(ins: &Ins, is_oid_said: bool, test_log: bool, lang: Lang) -> String {
     let (value, oid) = (ins.value(), ins.oid().as_str());
     let mut out = match (ins.oid().is_test(), lang) {

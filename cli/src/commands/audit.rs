@@ -58,7 +58,7 @@ pub enum AuditCommand {
         a: PathBuf,
         /// Another
         b: PathBuf,
-        /// Whose signatures count (c2sp.org/tlog-policy); without it, those of the profile's log and its nodes
+        /// Policy of the signatures that count (c2sp.org/tlog-policy); without it, those of the profile's log and its nodes
         #[arg(long, value_name = "F")]
         policy: Option<PathBuf>,
     },
@@ -182,7 +182,7 @@ fn policy_lines(key: &VerifierKey) -> Vec<String> {
     vec![format!("witness {name} {key}"), format!("group auditors any {name}")]
 }
 
-/// Whose signatures count: of a policy, or the first of the profile.
+/// The keys whose signatures count: of a policy, or the first of the profile.
 fn known_keys(context: &Context, policy: Option<&Path>) -> Result<(Vec<VerifierKey>, Vec<VerifierKey>), ClientError> {
     if let Some(path) = policy {
         let policy = Policy::parse(&read(path)?).map_err(|error| ClientError::reading(path, error))?;
@@ -278,7 +278,7 @@ async fn proven(context: &Context, small: &Signed, large: &Signed) -> Result<End
     }
 }
 
-/// What became of a promise.
+/// The fate of a promise.
 enum Fate {
     Kept,
     /// Its time isn't over.

@@ -29,7 +29,7 @@ pub enum AuthorityCommand {
         /// How many signatures such an act needs
         #[arg(long, value_name = "M")]
         needed: u32,
-        /// Whose count: author ids, hex, comma-separated
+        /// The authorities that count: author ids, hex, comma-separated
         #[arg(long, value_delimiter = ',', required = true, value_name = "HEX")]
         authorities: Vec<String>,
         /// Guarded, unless --guard names what is

@@ -105,7 +105,7 @@ pub struct CheckArgs {
     /// With which documents: all of them must be permitted
     #[arg(long, value_delimiter = ',', required = true, value_name = "I,...")]
     pub items: Vec<String>,
-    /// Whose signatures count (c2sp.org/tlog-policy); without it, the nodes of the profile's log
+    /// Policy of the signatures that count (c2sp.org/tlog-policy); without it, the nodes of the profile's log
     #[arg(long, value_name = "F")]
     pub policy: Option<PathBuf>,
     /// As JSON

@@ -117,7 +117,7 @@ pub struct ListFilter {
     pub of: MaybeWhose,
 }
 
-/// Whose data; none where the patient isn't identified yet.
+/// The patient; none where the patient isn't identified yet.
 #[derive(Debug, Clone, Default, Args)]
 pub struct MaybeWhose {
     /// INS of the patient, 15 characters; without it, the patient isn't identified yet

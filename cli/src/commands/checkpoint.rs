@@ -19,7 +19,7 @@ use crate::{Context, Ended, output};
 
 #[derive(Debug, Args)]
 pub struct CheckpointArgs {
-    /// Whose signatures count (c2sp.org/tlog-policy); without it, the log's own and a majority of the nodes
+    /// Policy of the signatures that count (c2sp.org/tlog-policy); without it, the log's own and a majority of the nodes
     #[arg(long, value_name = "F")]
     pub policy: Option<PathBuf>,
     /// Fail unless the cosigners that are needed signed at most this long ago: `300s`, `5m`, `1h`
@@ -93,7 +93,7 @@ fn too_old(time_s: Option<u64>, max_age: Duration, now_s: u64) -> Option<String>
     ))
 }
 
-/// What a cosigner is, by the name of its key.
+/// The sort of a cosigner, by the name of its key.
 fn role(origin: &str, name: &str) -> &'static str {
     let own = name.strip_prefix(origin).and_then(|rest| rest.strip_prefix('/')).unwrap_or_default();
     match own {

@@ -117,7 +117,7 @@ pub struct GranteeArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Collected on the patient's behalf")]
 pub struct CollectedArgs {
-    /// Who collected it
+    /// The collector
     #[arg(long, value_name = "ID", requires_all = ["capacity", "collected_by", "evidence"])]
     pub collector: Option<String>,
     /// As what, a token such as RECEPTION
@@ -168,7 +168,7 @@ fn print(
     Ok(Ended::Done)
 }
 
-/// What holds for the patient, as of when it was asked.
+/// The rules that hold for the patient, as of when it was asked.
 pub(super) async fn known(context: &Context, args: &StateArgs) -> Result<Known, ClientError> {
     let as_of = AsOf::parse(args.as_of.as_of.as_deref())?;
     let profile = context.profile()?;

@@ -89,7 +89,7 @@ pub enum EmergencyModeCommand {
 pub struct DecideArgs {
     #[command(flatten)]
     pub dir: Dir,
-    /// Who would do it: an RPPS number, or `system|id`
+    /// The actor who would do it: an RPPS number, or `system|id`
     #[arg(long, value_name = "ID")]
     pub actor: String,
     /// Profession of the actor

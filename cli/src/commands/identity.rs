@@ -34,7 +34,7 @@ pub enum IdentityCommand {
         /// The proposal; the signature is added to it
         #[arg(value_name = "FILE")]
         file: PathBuf,
-        /// Whose identity it is about: the tag in the file is held against it
+        /// The patient whose identity it is about: the tag in the file is held against it
         #[arg(long, value_name = "INS")]
         patient: String,
         /// OID of the INS

@@ -172,7 +172,7 @@ pub enum Command {
     /// Emergency access: opened, justified, closed, reviewed
     #[command(subcommand)]
     BreakGlass(BreakGlassCommand),
-    /// What patients ask of this party about a line of their trace, and its answers
+    /// Questions of patients about a line of their trace, and this party's answers
     #[command(subcommand)]
     Contest(ContestCommand),
     /// The systems that should record, and which of them are silent
@@ -194,7 +194,7 @@ pub enum Command {
 /// Runs one command.
 ///
 /// # Errors
-/// What broke it off.
+/// The error that broke it off.
 pub async fn run(context: &Context, command: Command) -> Result<Ended, ClientError> {
     match command {
         Command::Record(args) => record::run(context, args).await,

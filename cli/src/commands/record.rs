@@ -72,7 +72,7 @@ struct Line<'a> {
     bytes: &'a [u8],
 }
 
-/// What some editors put before a text: it says nothing.
+/// A mark that some editors put before a text: it says nothing.
 const BOM: &[u8] = b"\xef\xbb\xbf";
 
 fn split(bytes: &[u8]) -> Vec<Line<'_>> {

@@ -24,7 +24,7 @@ pub enum RepresentCommand {
     Add(AddArgs),
     /// End a representation
     End {
-        /// Who
+        /// The representative
         #[arg(long, value_name = "ID")]
         representative: String,
         /// Sign with the authority's key
@@ -39,7 +39,7 @@ pub enum RepresentCommand {
 
 #[derive(Debug, Args)]
 pub struct AddArgs {
-    /// Who: a person's id, or `system|id`
+    /// The representative: a person's id, or `system|id`
     #[arg(long, value_name = "ID")]
     pub representative: String,
     /// PARENT, GUARDIAN, CAREGIVER or TRUSTED_PERSON
@@ -71,7 +71,7 @@ pub struct AddArgs {
 pub enum TeamCommand {
     /// Join the care team
     Join {
-        /// Who joins: RPPS number, or `system|id`; without it, who acts
+        /// The professional who joins: RPPS number, or `system|id`; without it, who acts
         #[arg(long, value_name = "ID")]
         professional: Option<String>,
         /// Until this time, excluded
@@ -88,7 +88,7 @@ pub enum TeamCommand {
     },
     /// Leave it
     Leave {
-        /// Who leaves; without it, who acts
+        /// The professional who leaves; without it, who acts
         #[arg(long, value_name = "ID")]
         professional: Option<String>,
         #[command(flatten)]

@@ -1,4 +1,4 @@
-//! What a shell and `man` are told of the command line: completions and manual pages.
+//! The command line for a shell and for `man`: completions and manual pages.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::Ended;
 
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {
-    /// Whose: the script goes to standard output
+    /// The shell: the script goes to standard output
     #[arg(value_enum)]
     pub shell: Shell,
 }

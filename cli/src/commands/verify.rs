@@ -39,7 +39,7 @@ pub struct VerifyArgs {
     /// Patient bundles (.sillage-trace), receipts of decisions (.sillage-receipt), reports of connectors, tlog-proof files and checkpoints
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Whose signatures count (c2sp.org/tlog-policy)
+    /// Policy of the signatures that count (c2sp.org/tlog-policy)
     #[arg(long, value_name = "F")]
     pub policy: Option<PathBuf>,
     /// The entry of a proof file that doesn't carry it
@@ -65,7 +65,7 @@ pub struct VerifyArgs {
 /// First line of a proof file.
 const PROOF_HEAD: &[u8] = b"c2sp.org/tlog-proof@";
 
-/// What the caller asks of every file.
+/// The caller's demands on every file.
 struct Asked<'a> {
     policy: &'a Policy,
     leaf: Option<Hash>,
@@ -75,7 +75,7 @@ struct Asked<'a> {
     lang: Lang,
 }
 
-/// What a file was found to say.
+/// The findings about a file.
 enum Found {
     Bundle(Box<Report>, Vec<BundleLine>),
     /// A receipt of a decision.

@@ -105,7 +105,7 @@ impl Stream {
         self.in_flight.as_ref().map(|(source, _)| source)
     }
 
-    /// Whether the ledger has batches of this stream that its outbox doesn't know: the outbox is an older copy, or another process
+    /// Tells whether the ledger has batches of this stream that its outbox doesn't know: the outbox is an older copy, or another process
     /// works on the stream.
     pub fn is_behind(&self) -> bool {
         let known = self.outbox.as_ref().map_or(0, |outbox| outbox.done().last_seq());
@@ -137,7 +137,7 @@ impl Stream {
         Ok(answer.streams.into_iter().find(|s| s.stream_id.as_slice() == id.as_ref()))
     }
 
-    /// Whether this very batch is the last one on record. One node may have recorded what another one, asked beside it, refused.
+    /// Tells whether this very batch is the last one on record. One node may have recorded what another one, asked beside it, refused.
     async fn is_on_record(&self, batch: &BatchMessage) -> bool {
         self.status().await.ok().flatten().is_some_and(|state| is_last(&state, batch))
     }
@@ -256,7 +256,7 @@ impl Stream {
     }
 }
 
-/// Whether a stream ends with this batch: its number alone may be another batch's.
+/// Tells whether a stream ends with this batch: its number alone may be another batch's.
 fn is_last(state: &v1::StreamState, batch: &BatchMessage) -> bool {
     state.last_seq == batch.seq && state.last_root == batch.root.as_bytes()
 }

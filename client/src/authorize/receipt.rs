@@ -69,7 +69,7 @@ impl Receipt {
         })
     }
 
-    /// Whether it answers this request: the same bytes, one of its tags, and no document that wasn't asked for.
+    /// Tells whether it answers this request: the same bytes, one of its tags, and no document that wasn't asked for.
     ///
     /// # Errors
     /// [`ClientError::Check`].
@@ -99,7 +99,7 @@ pub struct ReceiptFile {
     pub receipts: Vec<Receipt>,
 }
 
-/// Whether the bytes begin as a receipt file does.
+/// Tells whether the bytes begin as a receipt file does.
 pub fn is_receipt(bytes: &[u8]) -> bool {
     bytes.starts_with(HEAD)
 }

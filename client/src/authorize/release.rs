@@ -49,7 +49,7 @@ pub enum Refused {
 /// How far the ledger's clock may be ahead of a store's.
 pub const AHEAD_MS_MAX: u64 = 300_000;
 
-/// Whether every receipt of a file stands at a moment, ms since 1970. `ahead_ms_max` is what the ledger's clock may be ahead of
+/// Tells whether every receipt of a file stands at a moment, ms since 1970. `ahead_ms_max` is what the ledger's clock may be ahead of
 /// the one that the moment was read from. The file's signatures must have been verified ([`ReceiptFile::verify`]).
 ///
 /// # Errors
@@ -67,7 +67,7 @@ pub fn stands(file: &ReceiptFile, at_ms: u64, ahead_ms_max: u64) -> Result<(), R
     Ok(())
 }
 
-/// Whether a receipt lets these documents out to this actor now. The file's signatures must have been verified
+/// Tells whether a receipt lets these documents out to this actor now. The file's signatures must have been verified
 /// ([`ReceiptFile::verify`]).
 ///
 /// # Errors

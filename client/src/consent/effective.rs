@@ -36,11 +36,11 @@ pub struct Rights {
     rights: Vec<Right>,
     /// Who deposited something, and is named by nothing else.
     depositors: BTreeSet<ActorName>,
-    /// Whether professionals see what they deposited themselves.
+    /// True if professionals see what they deposited themselves.
     depositors_see: bool,
-    /// Whether there are more structures and professions than were tried.
+    /// True if there are more structures and professions than were tried.
     is_cut: bool,
-    /// Whether there are more categories with labels than were tried.
+    /// True if there are more categories with labels than were tried.
     is_labelled_cut: bool,
     /// When what a record permits ends, ms.
     ends: BTreeMap<LeafIndex, u64>,
@@ -154,7 +154,7 @@ impl Rights {
         out
     }
 
-    /// Whether what follows says that somebody may open something for a structure, or as a profession.
+    /// Tells whether what follows says that somebody may open something for a structure, or as a profession.
     fn has_more(&self, who: &Who) -> bool {
         let is_more = |right: &Right| right.of.contains(who) && right.permits();
         self.rights.iter().any(is_more)
@@ -320,7 +320,7 @@ impl Rights {
     }
 }
 
-/// Whether this is a category with a label, and the category or the label as a whole is among these.
+/// Tells whether this is a category with a label, and the category or the label as a whole is among these.
 fn is_part_of(what: &What, among: &[&What]) -> bool {
     let What::Labelled(category, label) = what else { return false };
     among.iter().any(|other| match other {
@@ -435,7 +435,7 @@ impl Why {
         list(&out, lang)
     }
 
-    /// Whether nothing but this is the reason, without an end.
+    /// Tells whether nothing but this is the reason, without an end.
     fn is_only(&self, one: Reason) -> bool {
         !self.0.is_empty() && self.0.iter().all(|(why, ends_ms)| *why == one && ends_ms.is_none())
     }

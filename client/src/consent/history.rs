@@ -76,7 +76,7 @@ fn period(event: &RuleEvent) -> (Option<u64>, Option<u64>) {
     }
 }
 
-/// Whether a record of this kind says something that holds until it ends.
+/// Tells whether a record of this kind says something that holds until it ends.
 fn holds(kind: Kind) -> bool {
     matches!(
         kind,

@@ -225,7 +225,7 @@ impl Known {
         Fetched::fetch(&session.client, tags, as_of).await?.fold(session.genesis.late_after_ms)
     }
 
-    /// Whether an actor is revoked.
+    /// Tells whether an actor is revoked.
     pub fn is_revoked(&self, name: &ActorName) -> bool {
         name.hashes().any(|hash| self.revoked.contains(&hash))
     }

@@ -31,7 +31,7 @@ pub struct Difference {
     pub actions: Vec<Action>,
     /// With what.
     pub whats: Vec<What>,
-    /// Whether it is gained.
+    /// True if it is gained.
     pub gained: bool,
     /// Why it is so afterwards.
     pub reason: Reason,
@@ -44,7 +44,7 @@ pub struct Difference {
 pub struct Preview {
     /// When the differences show: now, or when the change begins to hold.
     pub at_ms: u64,
-    /// Whether that is later than now.
+    /// True if that is later than now.
     pub later: bool,
     /// What changes for whom.
     pub differences: Vec<Difference>,
@@ -145,7 +145,7 @@ fn begins(event: &Event) -> Option<u64> {
     }
 }
 
-/// Whether the same changes for `who`, of whom `right` is a variant.
+/// Tells whether the same changes for `who`, of whom `right` is a variant.
 fn is_said_of(who: &Who, right: &Right, action: Action, at: usize, before: &[Right], after: &[Right]) -> bool {
     let permits = |rights: &[Right]| {
         let same = |one: &&Right| one.who == *who && one.purpose == right.purpose && one.actions.contains(&action);

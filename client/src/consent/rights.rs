@@ -128,7 +128,7 @@ pub struct Right {
 }
 
 impl Right {
-    /// Whether anything is permitted.
+    /// Tells whether anything is permitted.
     pub fn permits(&self) -> bool {
         self.found.iter().flatten().any(|found| found.reason.permits())
     }
@@ -155,9 +155,9 @@ pub struct Questions {
     professions: BTreeSet<String>,
     /// Who deposited something, and is named by nothing else.
     pub depositors: BTreeSet<ActorName>,
-    /// Whether there are more structures and professions than were tried.
+    /// True if there are more structures and professions than were tried.
     pub is_cut: bool,
-    /// Whether there are more categories with labels than are asked about.
+    /// True if there are more categories with labels than are asked about.
     pub is_labelled_cut: bool,
     /// What to ask about.
     pub samples: Vec<Sample>,
@@ -465,7 +465,7 @@ impl World<'_> {
         out
     }
 
-    /// Whether a professional sees what they deposited themselves.
+    /// Tells whether a professional sees what they deposited themselves.
     pub fn depositors_see(&self) -> bool {
         let actor = sample_actor(None, None);
         let own = ItemFacts { depositor: Some(actor.name.clone()), ..sample_facts("own", "", &[]) };

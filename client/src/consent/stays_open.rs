@@ -57,7 +57,7 @@ impl Whom {
 pub struct StaysOpen {
     /// Of whom it is.
     pub whom: Whom,
-    /// Whether they see on; false: it says that not even they do.
+    /// True if they see on; false: it says that not even they do.
     pub open: bool,
     /// How many documents that are known today it is about; none where that isn't known.
     pub documents: Option<usize>,

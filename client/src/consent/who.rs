@@ -79,7 +79,7 @@ impl Acting {
         Self { actor, auth: None }
     }
 
-    /// Whether it is said who established the identity, how, and at a sufficient level.
+    /// Tells whether it is said who established the identity, how, and at a sufficient level.
     pub fn is_authenticated(&self) -> bool {
         is_authenticated(self.auth.as_ref())
     }

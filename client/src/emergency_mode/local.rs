@@ -182,7 +182,7 @@ fn rule_event(line: &RecordLine, seq: u64, time: TimeMs) -> Option<(RuleEvent, M
     Some((event.spelled_on_record(), meta.spelled_on_record()))
 }
 
-/// Whether a break-glass may stand in the local log: the procedure admits it, on what is known.
+/// Tells whether a break-glass may stand in the local log: the procedure admits it, on what is known.
 ///
 /// # Errors
 /// The ledger's own codes.

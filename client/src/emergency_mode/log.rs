@@ -75,7 +75,7 @@ pub struct Decided {
 pub struct DecidedItem {
     /// The item.
     pub item: ItemLine,
-    /// Whether it was given.
+    /// True if it was given.
     pub permit: bool,
     /// The reason of the decision procedure, or `LEDGER_UNREACHABLE` where the local rules don't reach that far.
     pub reason: String,
@@ -245,7 +245,7 @@ impl EmergencyLog {
         }
     }
 
-    /// Whether all of it was handed in.
+    /// Tells whether all of it was handed in.
     pub fn is_handed_in(&self) -> bool {
         matches!(self.events.last().map(|event| &event.event), Some(LocalEvent::HandedIn { .. }))
     }
@@ -264,7 +264,7 @@ impl EmergencyLog {
     }
 }
 
-/// Whether the log has a first line.
+/// Tells whether the log has a first line.
 fn is_begun(dir: &Path) -> bool {
     std::fs::read(dir.join("log")).is_ok_and(|bytes| bytes.contains(&b'\n'))
 }

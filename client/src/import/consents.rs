@@ -31,7 +31,7 @@ pub(super) struct Recorded {
     pub index: u64,
     /// The record that ended it.
     pub ended_by: Option<u64>,
-    /// Whether it is in force or will be.
+    /// True if it is in force or will be.
     pub is_alive: bool,
     /// When its Consent was given, ms; none where the record was erased.
     given_ms: Option<u64>,
@@ -77,12 +77,12 @@ impl Recorded {
         }
     }
 
-    /// Whether it is of a Consent of another server.
+    /// Tells whether it is of a Consent of another server.
     pub fn is_of_another_server(&self, new: &New<'_>) -> bool {
         !self.server.is_empty() && !new.server.is_empty() && self.server != new.server
     }
 
-    /// Whether nothing says that both are of one server: one of the servers isn't known, they aren't made from the same document,
+    /// Tells whether nothing says that both are of one server: one of the servers isn't known, they aren't made from the same document,
     /// and no business identifier is the same.
     fn may_be_of_another_server(&self, new: &New<'_>) -> bool {
         let is_one =
@@ -90,7 +90,7 @@ impl Recorded {
         (self.server.is_empty() || new.server.is_empty()) && !self.original.as_ref().is_some_and(is_one)
     }
 
-    /// Whether it is of another Consent of the same id: of another server, or that somebody else collected.
+    /// Tells whether it is of another Consent of the same id: of another server, or that somebody else collected.
     pub fn is_anothers(&self, new: &New<'_>) -> bool {
         let collected = self.directive.collected.as_ref().map(|collected| &collected.collector);
         match (collected, new.collector) {
@@ -105,18 +105,18 @@ impl Recorded {
     }
 }
 
-/// Whether who collected two Consents says that they are one: a patient gives theirs at every server, and a relative reference is
+/// Tells whether who collected two Consents says that they are one: a patient gives theirs at every server, and a relative reference is
 /// somebody else at each.
 fn tells_apart(collector: &ActorName) -> bool {
     *collector != ActorName::patient() && !is_relative(collector)
 }
 
-/// Whether a name is a reference that says nothing of its server.
+/// Tells whether a name is a reference that says nothing of its server.
 fn is_relative(name: &ActorName) -> bool {
     name.system() == SYSTEM_REFERENCE && !name.id().contains("://")
 }
 
-/// Whether two collectors, each of a Consent of a server, may be the same one. Earlier versions put a relative reference on record
+/// Tells whether two collectors, each of a Consent of a server, may be the same one. Earlier versions put a relative reference on record
 /// without the server.
 fn may_be_one((own, own_server): (&ActorName, &str), (other, other_server): (&ActorName, &str)) -> bool {
     if own == other {
@@ -134,7 +134,7 @@ fn may_be_one((own, own_server): (&ActorName, &str), (other, other_server): (&Ac
     one == two || !one.contains("://") && ends_with(&two, &one) || !two.contains("://") && ends_with(&one, &two)
 }
 
-/// Whether two versions of a Consent have a business identifier in common. One without a system says nothing.
+/// Tells whether two versions of a Consent have a business identifier in common. One without a system says nothing.
 fn have_an_identifier_in_common(one: &Value, other: &Value) -> bool {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let all = |document: &Value| -> Vec<(String, String)> {
@@ -247,7 +247,7 @@ impl Given {
     }
 }
 
-/// Whether a directive is of the Consent whose first directive is `first`: `first` itself, or `first#2` and so on.
+/// Tells whether a directive is of the Consent whose first directive is `first`: `first` itself, or `first#2` and so on.
 fn is_of(id: &str, first: &str) -> bool {
     match id.strip_prefix(first) {
         Some("") => true,

@@ -280,7 +280,7 @@ impl<'a, F: Clone> Import<'a, F> {
         Ok(())
     }
 
-    /// Whether who imports may write what is kept from representatives.
+    /// Tells whether who imports may write what is kept from representatives.
     async fn may_know(&self, mapped: &MappedRecord) -> Result<bool, ClientError> {
         let Some(patient) = &mapped.patient else { return Ok(true) };
         Ok(self.recorder.tags.both(&patient.ins, &patient.oid).await?.1.is_some())

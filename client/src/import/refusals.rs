@@ -38,7 +38,7 @@ const OF_ONE_RECORD: [(Code, &str); 29] = [
     (Code::RepresentationCycle, "Consent.extension"),
 ];
 
-/// Whether the ledger refuses one record with this code, and takes the others of its batch. Who has no right to record anything is
+/// Tells whether the ledger refuses one record with this code, and takes the others of its batch. Who has no right to record anything is
 /// refused with `NOT_ENTITLED` too: what is recorded alone then tells one from the other.
 pub fn is_of_one_record(code: &ErrorCode) -> bool {
     of_one_record(code).is_some()

@@ -107,7 +107,7 @@ impl InForce {
         }))
     }
 
-    /// Whether a directive of this id is in force, or will be. Where who imports may not read that, it isn't said.
+    /// Tells whether a directive of this id is in force, or will be. Where who imports may not read that, it isn't said.
     ///
     /// # Errors
     /// As for [`Known::fetch`].
@@ -225,7 +225,7 @@ fn understood(record: &v1::Record) -> Option<(Event, Meta)> {
     Some((event, meta))
 }
 
-/// Whether the time of what a rule says has passed since it was exported.
+/// Tells whether the time of what a rule says has passed since it was exported.
 pub(super) fn is_over(mapped: &MappedRecord) -> bool {
     mapped.rule().is_some() && understood(&mapped.record).is_some_and(|(event, meta)| until(&event) <= meta.time)
 }
@@ -241,7 +241,7 @@ pub(super) fn may_not_know(mapped: &MappedRecord) -> Refused {
     Refused::coded(FhirError::new(format!("{resource}.extension"), why), Code::NotEntitled)
 }
 
-/// Whether two rules of one trace were signed by the patient, and neither says how they proved who they are.
+/// Tells whether two rules of one trace were signed by the patient, and neither says how they proved who they are.
 pub(super) fn lack_the_same(one: &MappedRecord, other: &MappedRecord) -> bool {
     let lacks = |mapped: &MappedRecord| {
         let by_patient = mapped.record.actor.as_ref().is_some_and(|actor| actor.system == PATIENT_SYSTEM);

@@ -72,7 +72,7 @@ impl<F: Clone> Import<'_, F> {
         }
     }
 
-    /// Whether another record is refused with this code whatever is on record, as `refused` was.
+    /// Tells whether another record is refused with this code whatever is on record, as `refused` was.
     fn is_refused_alike(&self, code: &ErrorCode, refused: &Waiting, other: &Waiting) -> bool {
         let mapped = |waiting: &Waiting| match &self.chunk[waiting.line].what {
             What::Record(boxed) => Some(&boxed.0),

@@ -103,7 +103,7 @@ impl DocumentKey {
         self.resource.map(|of| of.id)
     }
 
-    /// Whether both are of one resource that says two things.
+    /// Tells whether both are of one resource that says two things.
     pub fn is_another_of(&self, other: &Self) -> bool {
         let both = self.resource.zip(other.resource);
         both.is_some_and(|(one, other)| one.id == other.id && one.content != other.content)
@@ -232,7 +232,7 @@ impl Done {
         first.is_another_of(key).then_some(*index)
     }
 
-    /// Whether some documents are known by their bytes alone.
+    /// Tells whether some documents are known by their bytes alone.
     pub fn has_unnamed(&self) -> bool {
         self.has_unnamed
     }

@@ -21,7 +21,7 @@ pub struct ReadId(pub u64);
 pub struct Outgoing {
     /// The peer.
     pub to: u64,
-    /// What [`super::Core::step`] of the peer takes.
+    /// The message, as [`super::Core::step`] of the peer takes it.
     pub message: Vec<u8>,
 }
 
@@ -40,7 +40,7 @@ pub struct WriteTask {
     pub hard_state: Option<HardState>,
     /// Members, when the log has none on record. Later ones are written when the entries of their changes are dropped.
     pub members: Option<MembersAt>,
-    /// Whether the write must be durable before the messages leave. If not, nothing needs to be written now: the next
+    /// True if the write must be durable before the messages leave. If not, nothing needs to be written now: the next
     /// task that must be holds the same or newer.
     pub must_sync: bool,
     /// To send once it is durable.
@@ -90,13 +90,13 @@ pub struct Compaction {
 /// A snapshot to fetch from a peer; answer with [`super::Core::on_snapshot_fetched`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchSnapshot {
-    /// Who has it.
+    /// The node that has it.
     pub from: u64,
     /// The state is as of this index.
     pub index: u64,
     /// Term of the entry at `index`.
     pub term: u64,
-    /// What the leader's driver gave to [`super::Core::on_snapshot_made`].
+    /// The manifest that the leader's driver gave to [`super::Core::on_snapshot_made`].
     pub manifest: Vec<u8>,
 }
 
@@ -120,7 +120,7 @@ pub enum CompactWish {
     Flush,
 }
 
-/// What to do after the inputs so far.
+/// The work that the inputs so far ask for.
 #[derive(Debug, Default)]
 pub struct Actions {
     /// To send now.
@@ -153,7 +153,7 @@ pub struct Actions {
 }
 
 impl Actions {
-    /// Whether there is nothing to do.
+    /// Tells whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
             && self.write.is_none()
@@ -256,7 +256,7 @@ pub struct PeerProgress {
     pub matched: u64,
     /// Bytes of the log that it hasn't got; `u64::MAX` when it needs a snapshot first.
     pub behind_bytes: u64,
-    /// Whether it was heard of lately.
+    /// True if it was heard of lately.
     pub lively: bool,
     /// Index of the snapshot that is on its way to it.
     pub snapshot: Option<u64>,

@@ -118,14 +118,14 @@ impl Core {
         Ok(&self.members.now().members)
     }
 
-    /// Whether a message may be from a member. One that this node doesn't know may be newer than what it knows, if
+    /// Tells whether a message may be from a member. One that this node doesn't know may be newer than what it knows, if
     /// its id is; and who is no member, or not yet, can't tell.
     pub(super) fn may_be_member(&self, id: u64) -> bool {
         let members = self.members.now();
         members.members.contains(id) || id > members.highest_id || !members.members.contains(self.config.id)
     }
 
-    /// Whether this node is new: no member as far as it knows, and with nothing in its log. It begins with a
+    /// Tells whether this node is new: no member as far as it knows, and with nothing in its log. It begins with a
     /// snapshot, never with the first entry: what early entries hold may be sealed under keys that are destroyed.
     pub(super) fn joins(&self) -> bool {
         self.raw.raft.raft_log.last_index() == 0 && !self.members.now().members.contains(self.config.id)
@@ -159,7 +159,7 @@ impl Core {
         self.raw.raft.send_append(peer);
     }
 
-    /// What a leader hears of a peer.
+    /// Notes what a leader hears of a peer.
     pub(super) fn note_heard(&mut self, message: &Message) {
         self.heard_at.insert(message.from, self.ticks);
         let has_log = message.get_msg_type() == MessageType::MsgAppendResponse && !message.reject && message.index > 0;
@@ -193,7 +193,7 @@ impl Core {
         self.members.now()
     }
 
-    /// Whether this node's log holds a change of the members that isn't applied here: it may be in force elsewhere.
+    /// Tells whether this node's log holds a change of the members that isn't applied here: it may be in force elsewhere.
     pub fn has_change_ahead(&self) -> bool {
         let log = &self.raw.raft.raft_log;
         let first = log.applied.max(self.members.now().index).max(self.raw.store().first() - 1) + 1;

@@ -33,17 +33,17 @@ impl Members {
         Members { voters: sorted(voters), ..Members::default() }
     }
 
-    /// Whether a change of more than one step is under way.
+    /// Tells whether a change of more than one step is under way.
     pub fn is_joint(&self) -> bool {
         !self.voters_outgoing.is_empty()
     }
 
-    /// Whether `id` votes, in either half of a joint step.
+    /// Tells whether `id` votes, in either half of a joint step.
     pub fn is_voter(&self, id: u64) -> bool {
         self.voters.contains(&id) || self.voters_outgoing.contains(&id)
     }
 
-    /// Whether `id` is a member of any kind.
+    /// Tells whether `id` is a member of any kind.
     pub fn contains(&self, id: u64) -> bool {
         self.is_voter(id) || self.learners.contains(&id)
     }
@@ -190,17 +190,17 @@ pub enum MembersRefused {
     },
 }
 
-/// What the leader knows, besides the members in force.
+/// The leader's knowledge, besides the members in force.
 pub(crate) trait Known {
     /// The leader's own id.
     fn leader(&self) -> u64;
     /// Bytes of the log that a member hasn't got.
     fn behind_bytes(&self, id: u64) -> u64;
-    /// Whether a member answers.
+    /// Tells whether a member answers.
     fn is_lively(&self, id: u64) -> bool;
 }
 
-/// What to propose for `change`.
+/// The proposal for `change`.
 ///
 /// # Errors
 /// Why it must not be proposed.

@@ -171,7 +171,7 @@ impl MemLog {
         self.snapshot.as_ref()
     }
 
-    /// Whether a snapshot has been asked for since the last call.
+    /// Tells whether a snapshot has been asked for since the last call.
     pub(crate) fn take_wanted(&self) -> bool {
         self.wanted.take()
     }

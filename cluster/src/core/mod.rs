@@ -58,7 +58,7 @@ const FOREIGN_DRAW: usize = 1 << 40;
 /// The log is cut even where a lively peer still needs it when it is this many times above its cap.
 const LOG_HARD_MAX: u64 = 4;
 
-/// What the disk log holds at start.
+/// The content of the disk log at start.
 #[derive(Clone, Debug, Default)]
 pub struct Recovered {
     /// Term, vote and commit as last written.
@@ -86,16 +86,16 @@ pub struct Core {
     reads: Reads,
     /// This node's proposals that are not committed: index → (term, id).
     proposals: BTreeMap<u64, (u64, ProposalId)>,
-    /// Whether a leader has sent entries or a snapshot since the start, or since the last fetch ended.
+    /// True if a leader has sent entries or a snapshot since the start, or since the last fetch ended.
     heard: bool,
-    /// Whether a peer has said that something is committed.
+    /// True if a peer has said that something is committed.
     log_exists: bool,
     forgot: bool,
     /// The offer of a snapshot that is being fetched.
     fetching: Option<Box<Message>>,
     /// How that goes.
     fetch: FetchWatch,
-    /// What the driver counted of it.
+    /// The bytes that the driver counted of it.
     fetch_bytes: u64,
     /// A snapshot being installed. Until it is, this node must not campaign: raft-rs would look for the entries between
     /// the applied index and the snapshot's, which are gone.
@@ -104,17 +104,17 @@ pub struct Core {
     making: Option<u64>,
     /// Snapshots made here.
     offers: Offers,
-    /// Whether the driver owes an answer to a [`CompactWish`].
+    /// True if the driver owes an answer to a [`CompactWish`].
     compacting: bool,
     /// Peers in snapshot state.
     transfers: HashMap<u64, Sending>,
-    /// Who is in the group, as of each index that a snapshot or the log's mark may have.
+    /// The members of the group, as of each index that a snapshot or the log's mark may have.
     members: MemberBook,
     /// Members to write with the next task.
     found: Option<MembersAt>,
     /// Peer → tick when it was heard of last.
     heard_at: HashMap<u64, u64>,
-    /// Whose messages count.
+    /// The peers, and which of their messages count.
     peers: Peers,
     /// How this node's state stands beside its peers'.
     standings: Standings,
@@ -123,7 +123,7 @@ pub struct Core {
     /// The tick since when this node leads in doubt.
     in_doubt_since: Option<u64>,
     split: Option<Split>,
-    /// What inputs left to do besides raft-rs' own.
+    /// The work that inputs left besides raft-rs' own.
     pending: Actions,
 }
 
@@ -561,7 +561,7 @@ fn founders(config: &CoreConfig) -> MembersAt {
     MembersAt::new(0, Members::of_voters(voters))
 }
 
-/// What node `id` sends. raft-rs passes a peer's read on to the leader in the peer's name: but a message counts as of the disk
+/// The messages that node `id` sends. raft-rs passes a peer's read on to the leader in the peer's name: but a message counts as of the disk
 /// that it comes from, so nobody speaks for another. The peer asks again itself.
 fn outgoing(id: u64, messages: Vec<Message>) -> Vec<Outgoing> {
     let own = messages.iter().filter(|message| message.from == id);

@@ -47,7 +47,7 @@ pub(super) struct Offers {
 #[derive(Debug, Default)]
 pub(super) struct FetchWatch {
     index: u64,
-    /// What the driver had counted when this attempt began.
+    /// The bytes that the driver had counted when this attempt began.
     begun: u64,
     /// Bytes of this attempt that the leader was told of.
     told: u64,
@@ -70,7 +70,7 @@ impl FetchWatch {
         self.best = self.best.max(bytes);
     }
 
-    /// Whether there is progress to tell of. Bytes that are compared again after a broken fetch count too, but not for
+    /// Tells whether there is progress to tell of. Bytes that are compared again after a broken fetch count too, but not for
     /// ever.
     fn advanced(&mut self, counted: u64) -> bool {
         let bytes = counted - self.begun;
@@ -137,7 +137,7 @@ impl Core {
         }
     }
 
-    /// Whether a peer has told another state not long ago, or has still time to.
+    /// Tells whether a peer has told another state not long ago, or has still time to.
     fn comes_on(&self, peer: u64) -> bool {
         let told = self.offers.told.get(&peer).map_or(0, |&(_, tick)| tick);
         self.ticks < told.max(self.offers.waits_since) + self.config.snapshot_timeout_ticks
@@ -151,7 +151,7 @@ impl Core {
         }
     }
 
-    /// Whether a snapshot should be made now that a peer has asked for one in vain.
+    /// Tells whether a snapshot should be made now that a peer has asked for one in vain.
     pub(super) fn should_make_snapshot(&self) -> bool {
         self.making.is_none() && self.offers.waiting.is_none() && !self.is_in_doubt()
     }
@@ -162,13 +162,13 @@ impl Core {
             || progress.pending_request_snapshot != raft::INVALID_INDEX
     }
 
-    /// Whether `peer` can't go on with what the log holds, as its leader sees it.
+    /// Tells whether `peer` can't go on with what the log holds, as its leader sees it.
     fn needs_snapshot(&self, peer: u64) -> bool {
         self.raw.raft.state == StateRole::Leader
             && self.raw.raft.prs().get(peer).is_some_and(|progress| self.progress_needs_snapshot(progress))
     }
 
-    /// Whether files and log are kept for a peer that needs a snapshot: as long as it makes progress.
+    /// Tells whether files and log are kept for a peer that needs a snapshot: as long as it makes progress.
     fn is_waited_for(&self, peer: u64) -> bool {
         self.offers.needs.get(&peer).is_none_or(|&tick| self.ticks < tick + self.config.snapshot_stall_ticks)
     }
@@ -284,7 +284,7 @@ impl Core {
         self.fetch.advanced(self.fetch_bytes)
     }
 
-    /// Whether the installation that began at tick `since` may still be told as progress.
+    /// Tells whether the installation that began at tick `since` may still be told as progress.
     pub(super) fn may_still_install(&self, since: u64) -> bool {
         self.ticks < since + INSTALL_TIMEOUTS * self.config.snapshot_timeout_ticks
     }

@@ -53,11 +53,11 @@ pub enum PeerFault {
 pub struct Disowned {
     /// The peer that says so.
     pub by: u64,
-    /// What it has seen of this node.
+    /// The run of this node that it has seen.
     pub known: DiskRun,
 }
 
-/// What becomes of a message.
+/// The fate of a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Judgement {
     /// It counts.
@@ -82,7 +82,7 @@ pub(super) struct Peers {
     waiting: BTreeMap<u64, Waiting>,
     faults: BTreeMap<u64, PeerFault>,
     told_at: BTreeMap<u64, u64>,
-    /// Whether a peer that was heard in this run of ours says which starts it remembers: a program of before doesn't.
+    /// Of each peer that was heard in this run of ours: true if it says which starts it remembers. A program of before doesn't.
     says_starts: BTreeMap<u64, bool>,
     /// Peers that have stored this run of ours.
     have_stored: BTreeSet<u64>,
@@ -168,7 +168,7 @@ impl Peers {
         self.known.get(&peer).copied()
     }
 
-    /// Whether the last message of `peer` said which starts it remembers. A program of before doesn't, and takes a message
+    /// Tells whether the last message of `peer` said which starts it remembers. A program of before doesn't, and takes a message
     /// of a kind that it doesn't know for a forged one.
     pub(super) fn says_starts(&self, peer: u64) -> bool {
         self.says_starts.get(&peer) == Some(&true)
@@ -179,7 +179,7 @@ impl Peers {
         self.have_stored.insert(peer);
     }
 
-    /// Whether this node and `peer` know each other's disks: it was heard in this run of ours, its run is durable here, and it
+    /// Tells whether this node and `peer` know each other's disks: it was heard in this run of ours, its run is durable here, and it
     /// has said that ours is durable there. A program of before doesn't say that: there it is enough that it was heard.
     pub(super) fn is_met(&self, peer: u64) -> bool {
         let hears_us = match self.says_starts.get(&peer) {
@@ -190,7 +190,7 @@ impl Peers {
         hears_us && self.known.contains_key(&peer)
     }
 
-    /// Whether `peer` should be told now that it is refused: not with every message.
+    /// Tells whether `peer` should be told now that it is refused: not with every message.
     pub(super) fn is_to_be_told(&mut self, peer: u64, tick: u64, every: u64) -> bool {
         let due = self.told_at.get(&peer).is_none_or(|&told| tick >= told + every);
         if due {

@@ -24,11 +24,11 @@ pub struct State {
     pub index: u64,
     /// Its term.
     pub term: u64,
-    /// What the state machine says of itself.
+    /// The digest of the state machine.
     pub digest: Digest,
 }
 
-/// What a node tells its peers.
+/// The standing that a node tells its peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
     pub from: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Standing {
     pub state: State,
 }
 
-/// Who is wrong where digests differ.
+/// The verdict on the node that is wrong where digests differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verdict {
     /// Nothing differs.
@@ -51,10 +51,10 @@ pub enum Verdict {
     Unknown,
 }
 
-/// What differs.
+/// A difference between digests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Divergence {
-    /// Who is wrong.
+    /// The node that is wrong.
     pub verdict: Verdict,
     /// The peers whose state differs from this node's.
     pub peers: Vec<u64>,
@@ -73,7 +73,7 @@ pub struct Split {
     pub to: u64,
 }
 
-/// What two states say of each other.
+/// The relation of two states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Compared {
     Same,
@@ -149,7 +149,7 @@ impl Standings {
         Some(Compared::Same)
     }
 
-    /// Whether the state as of `index` is the group's as far as anybody can tell now: a majority of `voters` has it, or
+    /// Tells whether the state as of `index` is the group's as far as anybody can tell now: a majority of `voters` has it, or
     /// every other voter of which `can_tell` holds. A state machine without digests has nothing to compare.
     pub(super) fn is_shared(&self, own_id: u64, voters: &[u64], index: u64, can_tell: impl Fn(u64) -> bool) -> bool {
         if self.states.is_empty() {

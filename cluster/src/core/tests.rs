@@ -13,7 +13,7 @@ const NOW_MS: u64 = 1_000_000;
 /// One replica that writes and applies at once, to memory.
 struct Node {
     core: Core,
-    /// What a disk would hold.
+    /// The content of the disk.
     disk: Recovered,
     applied: Vec<(u64, Vec<u8>)>,
     /// (index, term) applied; the state is `applied`.
@@ -212,7 +212,7 @@ impl Group {
         self.settle();
     }
 
-    /// What the proposals on a node add up to, without the algorithm's own entries.
+    /// The proposals on a node, without the algorithm's own entries.
     fn data(&self, id: u64) -> Vec<Vec<u8>> {
         let applied = self.nodes[&id].applied.iter();
         applied.map(|(_, data)| data.clone()).filter(|data| !data.is_empty()).collect()

@@ -1,4 +1,4 @@
-//! Whether what a peer says counts, and whether this node may go on.
+//! Trust: whether what a peer says counts, and whether this node may go on.
 
 use raft::eraftpb::{Message, MessageType};
 use raft::{INVALID_ID, StateRole};
@@ -68,12 +68,12 @@ impl Core {
         self.settle();
     }
 
-    /// Whether this node takes no part any more.
+    /// Tells whether this node takes no part any more.
     pub fn is_out(&self) -> bool {
         self.forgot || self.disowned.is_some() || self.split.is_some() || self.divergence.verdict == Verdict::Own
     }
 
-    /// Whether nothing that this node has applied may be acknowledged: it takes no part any more, or its state differs from
+    /// Tells whether nothing that this node has applied may be acknowledged: it takes no part any more, or its state differs from
     /// a peer's and nobody knows who is right.
     pub fn is_in_doubt(&self) -> bool {
         self.is_out() || self.divergence.verdict == Verdict::Unknown
@@ -99,7 +99,7 @@ impl Core {
         }
     }
 
-    /// Whether this node may not vote yet: its log is empty, and it hasn't met all founders. A log is founded by
+    /// Tells whether this node may not vote yet: its log is empty, and it hasn't met all founders. A log is founded by
     /// all of its first nodes together, so that each of them would know it if another one came back on an emptied disk to
     /// found it again.
     pub(super) fn is_founding(&self) -> bool {
@@ -115,7 +115,7 @@ impl Core {
         self.members.now().members.voters.iter().copied().filter(|id| !knows(id)).collect()
     }
 
-    /// Whether this node must wait for the log that others have: its own is empty, and a peer has said that something is
+    /// Tells whether this node must wait for the log that others have: its own is empty, and a peer has said that something is
     /// committed. An empty log that it helped to found now would be a second history.
     pub(super) fn waits_for_log(&self) -> bool {
         self.config.disk.is_some() && self.log_exists && self.raw.raft.raft_log.last_index() == 0
@@ -136,7 +136,7 @@ impl Core {
         }
     }
 
-    /// Whether a message counts now (`true`), waits (`false`) or never counts.
+    /// Tells whether a message counts now (`true`), waits (`false`) or never counts.
     fn admit(&mut self, wire: &Wire, claim: Option<&DiskClaim>, message: &[u8]) -> Result<bool, StepError> {
         let from = wire.from();
         if from == self.config.id || !self.may_be_member(from) {
@@ -276,7 +276,7 @@ impl Core {
         }
     }
 
-    /// What no peer can say that holds all that was committed. raft-rs would panic.
+    /// Refuses what no peer can say that holds all that was committed. raft-rs would panic.
     fn check_history(&mut self, message: &Message) -> Result<(), StepError> {
         let raft = &self.raw.raft;
         if message.term < raft.term {

@@ -432,7 +432,7 @@ fn a_leader_in_doubt_whom_nobody_can_follow_steps_down_and_may_lead_again() {
     assert!(!group.propose(1, 2) && !group.propose(2, 2));
 }
 
-/// Whether a node offers a snapshot of its state now, made as of what it has applied.
+/// Tells whether a node offers a snapshot of its state now, made as of what it has applied.
 fn offers(group: &mut Group, id: u64) -> bool {
     let node = group.node(id);
     let (index, term) = node.applied;

@@ -10,7 +10,7 @@ use super::wire::Transfer;
 use super::{Core, Sending, StepError};
 
 impl Core {
-    /// Whether the offer has to wait for its files. An offer of what is here already goes to raft-rs at once, which
+    /// Tells whether the offer has to wait for its files. An offer of what is here already goes to raft-rs at once, which
     /// then tells the leader so.
     pub(super) fn wants_files(&mut self, message: &Message) -> bool {
         let raft = &self.raw.raft;

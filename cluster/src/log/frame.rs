@@ -38,7 +38,7 @@ const SEGMENT_MAGIC: &[u8; 8] = b"SLGRAFT1";
 const FRAME_MAGIC: &[u8; 4] = b"SLGF";
 const VERSION: u32 = 1;
 
-/// What a segment says of itself.
+/// The header of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SegmentHeader {
     pub segment: u64,

@@ -16,7 +16,7 @@ pub struct WriteGroup {
     messages: Vec<Outgoing>,
 }
 
-/// What a group comes to.
+/// The sum of a group.
 #[derive(Debug, Default)]
 pub struct Gathered {
     /// To append; may be empty.
@@ -67,7 +67,7 @@ impl WriteGroup {
         self.batch.len()
     }
 
-    /// Whether there is nothing to write.
+    /// Tells whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.batch.is_empty()
     }

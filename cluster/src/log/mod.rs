@@ -76,7 +76,7 @@ pub enum LogError {
     Poisoned,
 }
 
-/// What [`SegmentedLog::open`] found.
+/// The findings of [`SegmentedLog::open`].
 #[derive(Debug, Default)]
 pub struct FoundLog {
     /// For [`crate::core::Core::new`].

@@ -1,4 +1,4 @@
-//! What the log store keeps of the peers' disks, in its notes.
+//! Notes of the log store on the peers' disks.
 
 use std::collections::BTreeMap;
 

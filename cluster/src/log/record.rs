@@ -142,7 +142,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Whether there is nothing to write.
+    /// Tells whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }

@@ -58,7 +58,7 @@ impl<D: Disk> SegmentedLog<D> {
     /// Opens or begins the log of `node` and reads all of it. `applied` is the (index, term) of the state machine: it
     /// tells whether a snapshot whose installation a crash interrupted is in place.
     ///
-    /// What can be read need not be on the disk: a process that was killed between its write and its sync leaves a
+    /// Bytes that can be read need not be on the disk: a process that was killed between its write and its sync leaves a
     /// frame in the page cache, and after a failed sync the kernel may show bytes that it will never write. So the
     /// segment that is written next is written anew, byte by byte the same, and synced, with the names, before this
     /// returns. Older segments were synced before the one after them was named.
@@ -271,7 +271,7 @@ impl<D: Disk> OpenedLog<D> {
     }
 }
 
-/// What a start does with the end of the segment that is written next.
+/// The treatment, at a start, of the end of the segment that is written next.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Tail {
     /// Writes it again and syncs it.

@@ -285,7 +285,7 @@ fn what_comes_with_the_end_of_an_installation_stays() {
     assert_eq!(found.recovered.hard_state, hard_state(5, 2, 30));
 }
 
-/// What the log should hold after some operations.
+/// The content that the log should have after some operations.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Model {
     mark: (u64, u64),

@@ -16,7 +16,7 @@ use crate::machine::{Committed, Fatal, StateMachine};
 pub(crate) struct Entry<R> {
     pub entry: CommittedEntry,
     pub reply: Option<Reply<R>>,
-    /// Who waits for it, if it changes the members.
+    /// The proposer that waits for it, if it changes the members.
     pub members_reply: Option<MembersReply>,
 }
 

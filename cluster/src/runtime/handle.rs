@@ -17,11 +17,11 @@ use crate::core::{MemberChange, Members, MembersRefused};
 use crate::identity::DiskClaim;
 use crate::snapshot::Progress;
 
-/// What becomes of a proposal.
+/// Called with the outcome of a proposal.
 pub type ProposeDone<R> = Box<dyn FnOnce(Result<R, ProposeError>) + Send>;
-/// What becomes of a read.
+/// Called with the outcome of a read.
 pub type ReadDone = Box<dyn FnOnce(Result<u64, ReadError>) + Send>;
-/// What becomes of a change of the members.
+/// Called with the outcome of a change of the members.
 pub type MembersDone = Box<dyn FnOnce(Result<Members, MembersError>) + Send>;
 /// Called when a note is durable.
 pub type NoteDone = Box<dyn FnOnce() + Send>;
@@ -88,7 +88,7 @@ pub(crate) struct Shared {
     pub fetched: Arc<Progress>,
 }
 
-/// What a peer sent, and from which disk.
+/// A message of a peer, and the disk that it is from.
 pub(crate) struct FromPeer {
     pub claim: Option<DiskClaim>,
     pub message: Vec<u8>,
@@ -237,7 +237,7 @@ impl<R: Send + 'static> Handle<R> {
         self.shared.notes.lock().get(key).cloned()
     }
 
-    /// Whether this node must not give its state to others: nobody knows whether it is the right one.
+    /// Tells whether this node must not give its state to others: nobody knows whether it is the right one.
     pub fn is_in_doubt(&self) -> bool {
         self.shared.in_doubt.load(Ordering::Acquire)
     }
@@ -248,7 +248,7 @@ impl<R: Send + 'static> Handle<R> {
         crate::snapshot::served_file(&self.shared.snapshot_dir, snapshot, file)
     }
 
-    /// Whether the replica is stopping.
+    /// Tells whether the replica is stopping.
     pub fn is_stopping(&self) -> bool {
         self.shared.stopping.load(Ordering::Acquire)
     }

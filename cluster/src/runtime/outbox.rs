@@ -35,7 +35,7 @@ impl<T> Outbox<T> {
         }
     }
 
-    /// Whether the other side is behind.
+    /// Tells whether the other side is behind.
     pub(crate) fn is_behind(&self) -> bool {
         !self.kept.is_empty()
     }

@@ -60,7 +60,7 @@ pub(crate) struct Proposal<R> {
     pub done: Reply<R>,
 }
 
-/// What handles ask for.
+/// A request of a handle.
 pub(crate) enum Command {
     Read(ReplyOnce<u64, ReadError>),
     Unreachable(u64),
@@ -70,7 +70,7 @@ pub(crate) enum Command {
     Wake,
 }
 
-/// What the other threads report.
+/// A report of another thread.
 pub(crate) enum Event {
     /// The write task of this number and all before it are durable.
     Persisted(u64),
@@ -80,7 +80,7 @@ pub(crate) enum Event {
     Installed(State),
     /// The highest run seen of a peer is durable.
     PeerStored(u64, DiskRun),
-    /// What the state machine would keep at a crash.
+    /// The index up to which the state machine would keep its state at a crash.
     Flushed(u64),
     /// A state was written to a directory, to be named.
     Checkpointed { index: u64, term: u64, hash_first: bool },

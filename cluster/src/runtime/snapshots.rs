@@ -80,7 +80,7 @@ fn is_received(path: &Path) -> bool {
     name.is_some_and(|name| name.starts_with("received-"))
 }
 
-/// Whether a received folder is of a state that the state machine has reached since: nobody would take it away.
+/// Tells whether a received folder is of a state that the state machine has reached since: nobody would take it away.
 fn is_installed(path: &Path, applied: u64) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
     let index = name.and_then(|name| name.strip_prefix("received-")?.split('-').next());

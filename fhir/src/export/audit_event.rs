@@ -12,7 +12,7 @@
 //! | `entity` | the items, the patient, the query, request ids, the consent that it relied on |
 //! | extensions | place in the log and flags; the right that it relied on; where a glass was broken; everything else |
 //!
-//! What FHIR's elements say less exactly than the record, extensions say exactly: an access that was exported and imported
+//! Where FHIR's elements say less than the record, extensions say the rest: an access that was exported and imported
 //! elsewhere is the same there. A request that was granted or refused (`details.authorisation`) is no reading, and has the codes of
 //! a decision.
 
@@ -54,7 +54,7 @@ pub(super) fn id_of(index: u64) -> String {
     format!("e{index}")
 }
 
-/// What every event begins with.
+/// The elements with which every event begins.
 pub(super) fn begin(line: &Line, trace: &Trace, extensions: Vec<Value>, shape: Shape) -> Vec<(&'static str, Value)> {
     begin_with(line, &[], trace, extensions, shape)
 }
@@ -122,7 +122,7 @@ fn of_record(access: &Access<'_>, record: &v1::Record, trace: &Trace) -> Value {
     object(event)
 }
 
-/// What an access says, of which this event is all: no part of it.
+/// The record of an access, of which this event is all: no part of it.
 fn whole(access: &Access<'_>, record: &v1::Record) -> v1::Record {
     let details = serde_json::from_str(&record.details).ok().filter(|_| !access.parts.is_empty());
     let details = details.map(|mut details: serde_json::Map<String, Value>| {
@@ -133,7 +133,7 @@ fn whole(access: &Access<'_>, record: &v1::Record) -> v1::Record {
     v1::Record { details, ..record.clone() }
 }
 
-/// What was erased: that it happened stays.
+/// An event whose content was erased: that it happened stays.
 fn of_what_is_gone(line: &Line, trace: &Trace) -> Value {
     let erased = line.erased.as_ref().map(|by| {
         let parts = vec![
@@ -322,7 +322,7 @@ fn agents(line: &Line, record: &v1::Record, trace: &Trace) -> Vec<Value> {
     out
 }
 
-/// Who acted, part by part: their name, and the profession and the structure that rights rest on.
+/// The actor, part by part: their name, and the profession and the structure that rights rest on.
 fn named(mut agent: Value, actor: &v1::Actor) -> Value {
     let said = [
         ("system", &actor.system),

@@ -20,7 +20,7 @@ use crate::import::consent::{ACTIONS_ASSUMED, SYSTEM_DIRECTIVE, SYSTEM_LOG};
 
 /// The base policy of every directive: the decision procedure of `docs/consent.md`.
 const POLICY: &str = "https://sillage.example/fhir/policy/decision-procedure";
-/// What the directives of a log are read from.
+/// System of the identifiers that name the entry of a directive.
 const SYSTEM_ENTRY: &str = "urn:sillage:entry";
 
 /// A reference to the Consent of the directive that stands at `index`.
@@ -79,12 +79,12 @@ pub fn consent(history: &History<'_>, trace: &Trace, is_there: &dyn Fn(&str) -> 
     Some(consent)
 }
 
-/// Whether a directive ended before it began.
+/// Tells whether a directive ended before it began.
 pub(super) fn never_held(entry: &DirectiveEntry) -> bool {
     entry.ended_by.is_some() && entry.period.until <= entry.period.from
 }
 
-/// What the Consents of an export have in common, and what each has of its own.
+/// The parts that the Consents of an export have in common, and those that each has of its own.
 pub(super) struct Frame<'a> {
     pub id: String,
     pub extensions: Vec<Value>,
@@ -136,12 +136,12 @@ pub(super) fn entry_extension(index: LeafIndex, recorded_ms: u64, secret: bool) 
     extension_of("entry", parts)
 }
 
-/// Who signed: the actor, else the software that acted on its own.
+/// The signer: the actor, else the software that acted on its own.
 pub(super) fn signer(message: &v1::Record) -> v1::Actor {
     message.actor.clone().or_else(|| of_software(message)).unwrap_or_default()
 }
 
-/// Who signed, so that an importer finds the same name.
+/// The signer, written so that an importer finds the same name.
 fn performer(actor: &v1::Actor, trace: &Trace) -> Value {
     let reference = names::actor(actor, &trace.subject);
     let target = reference["reference"].as_str();

@@ -1,7 +1,7 @@
 //! A decision as an AuditEvent: DICOM 110113 with a subtype of IHE BALP.
 //!
-//! Who asked, for whose structure, under which purpose, whether anything was permitted, and the Consents that had a part
-//! in it stand in FHIR's elements. FHIR has none for what was decided on each item and why: that is an extension.
+//! FHIR's elements hold who asked, for whose structure, under which purpose, whether anything was permitted, and the Consents that
+//! had a part in it. FHIR has none for what was decided on each item and why: that is an extension.
 
 use serde_json::{Value, json};
 use sillage_proto::v1;

@@ -1,4 +1,4 @@
-//! What became of the directives of a trace: which hold, and which ended when and by what.
+//! The fate of the directives of a trace: which hold, and which ended when and by what.
 
 use std::collections::{HashMap, HashSet};
 
@@ -60,7 +60,7 @@ impl<'a> Directives<'a> {
         all.into_iter()
     }
 
-    /// What follows from the lines: the open tag's, then the second one's.
+    /// The states that follow from the lines: the open tag's, then the secret one's.
     pub(super) fn states(&self) -> &[PatientState; 2] {
         &self.states
     }
@@ -70,7 +70,7 @@ impl<'a> Directives<'a> {
         self.records.get(&index).copied()
     }
 
-    /// Whether this record is that of a directive.
+    /// Tells whether this record is that of a directive.
     pub fn has(&self, index: LeafIndex) -> bool {
         self.indices.contains(&index)
     }

@@ -51,7 +51,7 @@ fn trace(lines: Vec<Line>) -> Trace {
     Trace { subject, origin: "sillage.example/test".to_owned(), read_at_ms: 1_772_443_000_000, lines }
 }
 
-/// What all parts say, without how they are cut and what is kept of the document.
+/// The content of all parts, without how they are cut and what is kept of the document.
 fn said(records: &[MappedRecord]) -> (v1::Record, Value) {
     let whole = parts::whole(records.iter().map(|mapped| &mapped.record)).expect("records");
     let mut details: Value = serde_json::from_str(&whole.details).expect("JSON");

@@ -5,7 +5,7 @@
 //! directive, [`rule`] of what decides beside directives; [`shape`] has the codes of each kind of record, [`names`] who and what is referred to, [`profiles`] whether a
 //! resource is what an IHE profile asks for: a profile is claimed where it is. `docs/fhir.md` has the tables.
 //!
-//! What FHIR has no element for stands in extensions under [`crate::import::OURS`]. A Consent that was exported comes back
+//! Whatever FHIR has no element for stands in extensions under [`crate::import::OURS`]. A Consent that was exported comes back
 //! through `sillage import --fhir` as the same record ([`crate::import::consent`]): what was exported and imported elsewhere is
 //! decided there as it was here.
 
@@ -33,7 +33,7 @@ pub use history::{Directives, History};
 
 use crate::import::OURS;
 
-/// Whose trace it is.
+/// The subject of the trace.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Subject {
     /// The INS, 15 characters.
@@ -57,7 +57,7 @@ pub struct Line {
     pub index: u64,
     /// Ledger time, ms.
     pub recorded_at_ms: u64,
-    /// What is said of it at a glance.
+    /// Its flags.
     pub flags: Flags,
     /// Its content.
     pub kind: Kind,
@@ -78,7 +78,7 @@ pub struct Line {
 /// A whole trace, oldest line first.
 #[derive(Clone)]
 pub struct Trace {
-    /// Whose.
+    /// The subject.
     pub subject: Subject,
     /// The log it is from.
     pub origin: String,
@@ -93,7 +93,7 @@ pub struct Trace {
 pub struct Access<'a> {
     /// The line that stands for all.
     pub line: &'a Line,
-    /// What it says: with the items of all parts.
+    /// Its content, with the items of all parts.
     pub record: Option<v1::Record>,
     /// Where all parts stand, where there are several.
     pub parts: Vec<u64>,

@@ -1,4 +1,4 @@
-//! Who and what is referred to: references with identifiers, and addresses.
+//! Names of people, structures and things: references with identifiers, and addresses.
 
 use std::net::IpAddr;
 
@@ -103,7 +103,7 @@ pub(super) fn network(address: &str) -> Value {
     json!({"address": address, "type": sort})
 }
 
-/// What an item refers to.
+/// The reference of an item.
 pub(super) fn item(id: &str) -> Value {
     let typed = id.split('/').rev().nth(1).and_then(|segment| segment.chars().next());
     match typed {

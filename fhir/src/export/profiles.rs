@@ -1,4 +1,4 @@
-//! Whether a resource is what an IHE profile asks for. A profile is claimed only where its checks hold.
+//! IHE profiles that a resource may claim. One is claimed only where its checks hold.
 //!
 //! Sources: BALP 1.1.3 (<https://profiles.ihe.net/ITI/BALP/>), PCF 1.1.0 (<https://profiles.ihe.net/ITI/PCF/>). Slices
 //! are told apart as the profiles do it: agents and entities by the code of their type.
@@ -13,7 +13,7 @@ const ENTITY_TYPE: &str = "http://terminology.hl7.org/CodeSystem/audit-entity-ty
 const OBJECT_ROLE: &str = "http://terminology.hl7.org/CodeSystem/object-role";
 const REQUEST_ID: &str = "https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType";
 
-/// What one profile of a RESTful interaction asks for.
+/// The demands of one profile of a RESTful interaction.
 struct Rest {
     name: &'static str,
     interactions: &'static [&'static str],

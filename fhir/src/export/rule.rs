@@ -1,4 +1,4 @@
-//! What decides beside directives (masks, blocks, oppositions, embargoes, the space, representatives, a minor's secrecy, the
+//! Rules that decide beside directives (masks, blocks, oppositions, embargoes, the space, representatives, a minor's secrecy, the
 //! care team, the attending doctor) as a Consent.
 //!
 //! FHIR has no word for most of it. The extension `rule` says exactly what is on record, and `sillage import --fhir`
@@ -30,7 +30,7 @@ use crate::import::consent::{EXTENSION_RULE_NAME, SYSTEM_RULE};
 /// A record of which something still holds.
 #[derive(Debug, Clone)]
 pub struct Held<'a> {
-    /// What of it holds.
+    /// The part of it that holds.
     pub holding: Holding,
     /// The record.
     pub record: &'a ParsedRecord,

@@ -339,7 +339,7 @@ struct Asked {
     action: Action,
     purpose: &'static str,
     at: u64,
-    /// Whether the requester has the secret tag.
+    /// True if the requester has the secret tag.
     second: bool,
 }
 

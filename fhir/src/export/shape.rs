@@ -10,7 +10,7 @@ use crate::import::audit_event::SYSTEM_KIND;
 pub(super) const DCM: &str = "http://dicom.nema.org/resources/ontology/DCM";
 /// RESTful interactions.
 pub(super) const REST: &str = "http://hl7.org/fhir/restful-interaction";
-/// What happens to a record in its life (ISO 21089).
+/// Code system of the events in the life of a record (ISO 21089).
 pub(super) const LIFECYCLE: &str = "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle";
 /// Types of audit events.
 const EVENT_TYPE: &str = "http://terminology.hl7.org/CodeSystem/audit-event-type";

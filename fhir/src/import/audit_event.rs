@@ -208,7 +208,7 @@ impl<'a> Event<'a> {
         self.reading == Reading::Now && Own::of(self.root).is_some_and(|own| own.is_exact)
     }
 
-    /// Whether an entity is something that was accessed.
+    /// Tells whether an entity is something that was accessed.
     fn is_item(&self, entity: &Value) -> bool {
         match self.is_ours() {
             true => has_role(entity, "4"),
@@ -216,7 +216,7 @@ impl<'a> Event<'a> {
         }
     }
 
-    /// Whether an entity is no person, no query and no request id.
+    /// Tells whether an entity is no person, no query and no request id.
     fn is_thing(&self, entity: &Value) -> bool {
         // What was asked for by a query is an item; of several patients nobody knows whose.
         let asks =
@@ -224,7 +224,7 @@ impl<'a> Event<'a> {
         !self.subjects.is_patient(entity) && !asks && !is_request_id(entity)
     }
 
-    /// Whether an entity is a consent that the event relied on. An item that is a Consent is none.
+    /// Tells whether an entity is a consent that the event relied on. An item that is a Consent is none.
     fn relied_on(&self, entity: &Value) -> bool {
         let coding = &entity["type"];
         let is_named = self.references.target_type(&entity["what"]) == "Consent";
@@ -239,7 +239,7 @@ impl<'a> Event<'a> {
         is_marked || says_nothing && self.list("entity").iter().any(|other| self.is_accessed(other))
     }
 
-    /// Whether an entity is an item and certainly no consent that was relied on.
+    /// Tells whether an entity is an item and certainly no consent that was relied on.
     fn is_accessed(&self, entity: &Value) -> bool {
         self.is_thing(entity) && self.references.target_type(&entity["what"]) != "Consent"
     }
@@ -293,7 +293,7 @@ impl<'a> Event<'a> {
         own.unwrap_or_else(|| self.actor_at())
     }
 
-    /// Who acted, as the ledger names them: our own export says it part by part.
+    /// The actor, as the ledger names them: our own export says it part by part.
     fn actor_named(&self, agent: &Value) -> v1::Actor {
         let read = self.actor(agent);
         let Some(named) = super::read::own(agent, "actor").map(own::actor) else { return read };
@@ -554,7 +554,7 @@ impl<'a> Event<'a> {
         (!ids.is_empty()).then(|| v1::Correlation { launch_context: String::new(), ids })
     }
 
-    /// What has no field of its own: a JSON object, its names sorted.
+    /// Whatever has no field of its own: a JSON object, its names sorted.
     fn details(&self, purposes: &[String], requestor: &Value) -> String {
         let mut out = Map::new();
         let mut put = |name: &str, value: Value| {
@@ -616,7 +616,7 @@ impl<'a> Event<'a> {
     }
 }
 
-/// Who deposited an item, as our own export says it.
+/// The depositor of an item, as our own export says it.
 fn depositor(text: &str) -> String {
     let name = text.split_once('|').map(|(system, id)| spelling::actor_on_record(system, id));
     let name = name.map_or_else(|| text.to_owned(), |(system, id)| format!("{system}|{id}"));

@@ -1,4 +1,4 @@
-//! What becomes of audit events. All of them are made here; the published ones are read in `published_tests`.
+//! Audit events become records. All of them are made here; the published ones are read in `published_tests`.
 
 use proptest::prelude::*;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Whether a JSON document is an AuditEvent or a Consent of FHIR R4, and if not, where.
+//! Checks a JSON document against FHIR R4: an AuditEvent or a Consent, or the element that makes it none.
 //!
 //! Strict on purpose: a resource of another version, read as R4, would go on record with a wrong meaning. So unknown
 //! elements, wrong datatypes and codes outside of a required binding are refused, and `modifierExtension` too: it may
@@ -51,7 +51,7 @@ pub fn check(document: &Value) -> Result<Resource, FhirError> {
     Ok(resource)
 }
 
-/// Whether a resource is all of it.
+/// Tells whether a resource is all of it.
 fn whole(document: &Value, name: &str) -> Result<(), FhirError> {
     if let Some(i) = subsetted(document) {
         let why = "SUBSETTED: a summary or a part of the resource, which may say something else: ask the server for the whole \
@@ -145,7 +145,7 @@ fn is_own_rule(object: &Map<String, Value>, schema: &Schema, value: &Value) -> b
     std::ptr::eq(schema, &CONSENT) && is_own && is_rule
 }
 
-/// What our own export says of an inner provision, and nothing else: it counts only where the outer one matches.
+/// The extension by which our own export marks an inner provision, and nothing else: it counts only where the outer one matches.
 fn counts_inside(path: &str, value: &Value) -> bool {
     let is_known = value.as_array().is_some_and(|all| all.len() == 1 && all[0]["url"] == EXTENSION_INSIDE);
     is_known && path.starts_with("Consent.provision.provision[")
@@ -234,7 +234,7 @@ fn single(value: &Value, kind: Kind, at: &str, depth: usize) -> Result<(), FhirE
     }
 }
 
-/// What JSON of FHIR has nowhere, in a datatype that isn't read here.
+/// Refuses whatever JSON of FHIR has nowhere, in a datatype that isn't read here.
 fn well_formed(value: &Value, at: &str, depth: usize) -> Result<(), FhirError> {
     if depth > DEPTH_MAX {
         return Err(FhirError::new(at, "nested too deeply"));
@@ -398,14 +398,14 @@ fn primitive(value: &Value, kind: Kind, at: &str) -> Result<(), FhirError> {
     }
 }
 
-/// Whether a text is a `code`: words with one space between them.
+/// Tells whether a text is a `code`: words with one space between them.
 pub(crate) fn is_code(text: &str) -> bool {
     !text.is_empty()
         && !text.chars().any(char::is_control)
         && text.split(' ').all(|word| !word.is_empty() && !word.contains(char::is_whitespace))
 }
 
-/// Whether a text is a `time`: hh:mm:ss, also with parts of a second.
+/// Tells whether a text is a `time`: hh:mm:ss, also with parts of a second.
 fn is_time(text: &str) -> bool {
     let (clock, rest) = text.split_at_checked(8).unwrap_or_default();
     let part = |at: usize, max: u8| {

@@ -106,7 +106,7 @@ fn midnight_ms(day: Date) -> Option<i64> {
     Some(day.to_zoned(zone).ok()?.timestamp().as_millisecond())
 }
 
-/// Whether a text is a `dateTime`.
+/// Tells whether a text is a `dateTime`.
 pub(super) fn is_date_time(text: &str) -> bool {
     let digits = |s: &str, len: usize| s.len() == len && s.bytes().all(|b| b.is_ascii_digit());
     if text.contains('T') {

@@ -1,4 +1,4 @@
-//! What is said of a document that isn't imported, in French: the English sentence is the key, `{}` stands for what differs.
+//! Refusals of documents in French: the English sentence is the key, `{}` stands for what differs.
 //!
 //! Beside the code and not in it, so that who reads the code reads one language. A test build refuses a sentence that isn't here
 //! ([`super::FhirError`]).
@@ -509,14 +509,14 @@ pub fn french_of(
     Some(out)
 }
 
-/// Whether a text begins with a code of the ledger.
+/// Tells whether a text begins with a code of the ledger.
 #[cfg(test)]
 pub(super) fn is_coded(text: &str) -> Option<String> {
     let (code, _) = text.split_once(':')?;
     (code.len() > 3 && code.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')).then(String::new)
 }
 
-/// What stands for each `{}` of a template in a text; none where it isn't one of it. A template that is a placeholder alone fits
+/// The words that stand for each `{}` of a template in a text; none where it isn't one of it. A template that is a placeholder alone fits
 /// nothing: there is none.
 fn filled<'a>(template: &str, text: &'a str) -> Option<Vec<&'a str>> {
     let mut pieces = template.split("{}");

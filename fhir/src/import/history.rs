@@ -11,7 +11,7 @@ use super::dates::instant_ms;
 use super::read::text;
 use super::references::{bare, base_of, spelled_base};
 
-/// What is said of a Consent that was deleted.
+/// The refusal of the deletion of a Consent that nobody knows.
 pub const DELETED: &str = "this Consent was deleted on its server, and nothing in this Bundle says whose it was: end what is on \
                            record of it with `sillage consent revoke`";
 
@@ -27,7 +27,7 @@ pub struct Deleted {
 }
 
 impl Deleted {
-    /// Whether a version of the Consent, given then (milliseconds since 1970), was made after it: it was made again.
+    /// Tells whether a version of the Consent, given then (milliseconds since 1970), was made after it: it was made again.
     pub fn is_before(&self, version: &Value, given_ms: u64) -> bool {
         match Stamp::of(version).order(&self.version.stamp) {
             Some(order) => order == Ordering::Greater,
@@ -36,7 +36,7 @@ impl Deleted {
     }
 }
 
-/// What orders the versions of one resource on its server.
+/// The order of the versions of one resource on its server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stamp {
     /// `meta.versionId`.
@@ -74,7 +74,7 @@ pub struct Version {
     pub server: String,
     /// `Consent/1`.
     pub name: String,
-    /// What orders it.
+    /// Its place in that order.
     pub stamp: Stamp,
     is_deleted: bool,
     /// It names two Consents: it is of neither.

@@ -66,7 +66,7 @@ impl FhirError {
 /// A record to be, without its tag.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MappedRecord {
-    /// Whose: INS and OID. None for a `system.event`.
+    /// The patient: INS and OID. None for a `system.event`.
     pub patient: Option<v1::PatientIdentity>,
     /// The record; its `tag` is empty until the identity is resolved.
     pub record: v1::Record,
@@ -81,7 +81,7 @@ pub struct MappedRecord {
     /// Of a Consent: the server that it is from, by which it is told from others of the same id; empty where it isn't known, and
     /// of our own export, whose ids are of one log.
     pub server: String,
-    /// What the versions before made of it, which gave a relative reference no server; none where it is the same. Earlier imports
+    /// The record that the versions before made of it, which gave a relative reference no server; none where it is the same. Earlier imports
     /// are known by it.
     pub as_written: Option<Box<AsWritten>>,
 }
@@ -116,7 +116,7 @@ impl MappedRecord {
         kind.filter(|kind| matches!(kind.group(), Group::Space | Group::Limits | Group::People))
     }
 
-    /// Whether it is of a Consent: what is one Consent is on record as a whole or not at all.
+    /// Tells whether it is of a Consent: what is one Consent is on record as a whole or not at all.
     pub fn is_of_consent(&self) -> bool {
         self.directive.is_some() || self.rule().is_some()
     }
@@ -135,7 +135,7 @@ impl MappedRecord {
         out
     }
 
-    /// Whether what goes on record says more than [`Self::bare`].
+    /// Tells whether what goes on record says more than [`Self::bare`].
     pub fn has_servers(&self) -> bool {
         self.as_written.is_some() || !self.server.is_empty()
     }
@@ -155,14 +155,14 @@ impl MappedRecord {
     }
 }
 
-/// What an importer says of a directive.
+/// The note of an importer on a directive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectiveNote {
     /// Its id.
     pub id: String,
     /// When it ends.
     pub ends: Ends,
-    /// Who collected its Consent, where that tells it from others of the same id.
+    /// The collector of its Consent, where that tells it from others of the same id.
     pub collector: Option<ActorName>,
 }
 
@@ -228,7 +228,7 @@ fn note_as_written(records: &mut [MappedRecord], before: &[MappedRecord]) {
     }
 }
 
-/// What the version before made of an AuditEvent; nothing of anything else, and of what it refused.
+/// The records that the version before made of an AuditEvent; none of anything else, and of what it refused.
 pub fn map_as_before(original: &[u8], patients: &PatientMap, around: &Neighbours) -> Vec<MappedRecord> {
     let document: Value = serde_json::from_slice(original).unwrap_or_default();
     let before = match check(&document) {

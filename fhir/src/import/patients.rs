@@ -24,7 +24,7 @@ pub struct PatientName {
     pub display: String,
 }
 
-/// What is known of patients besides their identifiers.
+/// Knowledge of patients besides their identifiers.
 #[derive(Debug, Clone, Default)]
 pub struct PatientMap {
     known: HashMap<String, Ins>,
@@ -142,7 +142,7 @@ impl PatientMap {
         Err(format!("{shown} has no INS: add it to --patient-map{of_server}, or use --demo-patients on a test log"))
     }
 
-    /// Whether a reference is relative, and of another server than the one that the map's relative references are of.
+    /// Tells whether a reference is relative, and of another server than the one that the map's relative references are of.
     fn is_elsewhere(&self, reference: &str, base: &str) -> bool {
         let is_relative = !reference.starts_with('#') && !is_absolute(reference);
         is_relative && !base.is_empty() && base != self.source
@@ -170,7 +170,7 @@ impl PatientMap {
         (!self.source.is_empty() && spelled_base(base) == self.source).then(|| short.to_owned())
     }
 
-    /// Whether it is known for certain who this is: by an INS or by the map.
+    /// Tells whether it is known for certain who this is: by an INS or by the map.
     pub(super) fn is_known(&self, name: &PatientName) -> bool {
         !matches!(self.found(name), Ok(None))
     }

@@ -7,7 +7,7 @@ use sillage_rules::record::ParsedRecord;
 
 use super::*;
 
-/// What one file gives, and its bytes.
+/// The records of one file, and its bytes.
 fn import(path: &Path) -> (Vec<u8>, Result<Vec<MappedRecord>, FhirError>) {
     let bytes = std::fs::read(path).expect("readable");
     let demo = PatientMap::empty(true);

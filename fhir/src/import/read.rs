@@ -59,7 +59,7 @@ pub(super) fn authentication(requestor: &Value) -> Option<v1::Authentication> {
     Some(v1::Authentication { issuer, method: method.to_owned(), eidas_level: String::new() })
 }
 
-/// Whether an entity has this role.
+/// Tells whether an entity has this role.
 pub(super) fn has_role(entity: &Value, code: &str) -> bool {
     text(&entity["role"], "code") == code
 }
@@ -74,7 +74,7 @@ pub(super) fn is_request_id(entity: &Value) -> bool {
     text(&entity["type"], "code") == "XrequestId"
 }
 
-/// What sort of thing an entity is: its resource type where one is known (`target`), else the name of its role.
+/// The sort of thing that an entity is: its resource type where one is known (`target`), else the name of its role.
 pub(super) fn category(entity: &Value, target: &str) -> String {
     let coding = &entity["type"];
     let by_type = (text(coding, "system").ends_with("/resource-types")).then(|| text(coding, "code"));
@@ -99,7 +99,7 @@ pub(super) fn organisation_named(references: References<'_>, reference: &Value) 
     spelling::organisation_on_record(found)
 }
 
-/// What an item is called by its reference: that of what a document contains is nobody else's.
+/// The name of an item by its reference: that of a contained resource is nobody else's.
 pub(super) fn item_named(references: References<'_>, what: &Value, digest: &Hash) -> String {
     let (target, identifiers) = references.named_outside(what);
     match target.strip_prefix('#') {

@@ -118,7 +118,7 @@ impl Neighbours {
         Self { is_as_written: true, ..self.clone() }
     }
 
-    /// Whether names stay as they are written.
+    /// Tells whether names stay as they are written.
     pub(super) fn is_as_written(&self) -> bool {
         self.is_as_written
     }
@@ -209,7 +209,7 @@ fn named_base(base: &str) -> String {
     }
 }
 
-/// What a relative reference of the server `root` is called outside of its document. A base URL that leaves no room for the rest
+/// The name of a relative reference of the server `root` outside of its document. A base URL that leaves no room for the rest
 /// stands by its hash: names that are cut short would be one.
 fn on_server(root: &str, reference: &str) -> String {
     let reference = reference.trim_start_matches('/');
@@ -220,7 +220,7 @@ fn on_server(root: &str, reference: &str) -> String {
     }
 }
 
-/// Whether a reference says nothing of its server: it has no scheme, and is no resource that its document contains.
+/// Tells whether a reference says nothing of its server: it has no scheme, and is no resource that its document contains.
 pub(super) fn is_of_server(reference: &str) -> bool {
     let first = reference.split(['/', '?']).next().unwrap_or_default();
     !reference.is_empty() && !reference.starts_with('#') && !first.contains(':')
@@ -250,7 +250,7 @@ impl Bare {
         !self.kind.is_empty() && !self.text.contains("://") && !self.text.contains('?')
     }
 
-    /// Whether it names the patient of a server, by their id there.
+    /// Tells whether it names the patient of a server, by their id there.
     pub fn is_patient_by_id(&self) -> bool {
         self.kind == "Patient" && !self.text.contains('?') && !self.text.is_empty()
     }
@@ -350,7 +350,7 @@ pub(super) fn identifier_in(written: &str) -> (String, String) {
     (system.to_owned(), value.to_owned())
 }
 
-/// Whether a reference says by itself which resource it means, whoever refers.
+/// Tells whether a reference says by itself which resource it means, whoever refers.
 pub(super) fn is_absolute(reference: &str) -> bool {
     reference.contains("://") || is_urn(reference)
 }
@@ -392,7 +392,7 @@ pub(super) fn decoded(text: &str) -> String {
     String::from_utf8(out).unwrap_or_else(|_| text.to_owned())
 }
 
-/// Whether an identifier is one of a patient: of an INS system, or of its type.
+/// Tells whether an identifier is one of a patient: of an INS system, or of its type.
 pub(super) fn is_of_patient(identifier: &Value) -> bool {
     let system = text(identifier, "system");
     let typed = codings(&identifier["type"]).any(|coding| INS_TYPES.contains(&text(coding, "code")));
@@ -469,7 +469,7 @@ impl<'a> References<'a> {
         }
     }
 
-    /// What a reference says: its text, and (system, value) of the identifiers on it or on the resource that it means. Of a
+    /// The content of a reference: its text, and (system, value) of the identifiers on it or on the resource that it means. Of a
     /// role, those of who has it.
     pub fn named(self, reference: &Value) -> (String, Vec<(String, String)>) {
         self.as_written().named_outside(reference)
@@ -532,7 +532,7 @@ impl<'a> References<'a> {
         }
     }
 
-    /// Whether a reference means a patient.
+    /// Tells whether a reference means a patient.
     pub fn is_patient(self, reference: &Value) -> bool {
         let found = self.contained(reference).into_iter().flat_map(|found| list(found, "identifier"));
         let conditional = bare(text(reference, "reference")).identifiers;

@@ -20,7 +20,7 @@ pub struct Document {
     pub json: Result<Vec<u8>, FhirError>,
     /// Of an entry of a Bundle: its `fullUrl`, where it says one.
     pub full_url: String,
-    /// What came in the same Bundle, and the server that `fullUrl` names.
+    /// The resources that came in the same Bundle, and the server that `fullUrl` names.
     pub around: Neighbours,
     /// Of a Bundle of type `history`: an older version of a Consent, which says nothing any more.
     pub is_old: bool,
@@ -157,7 +157,7 @@ impl BundleEntry<'_> {
         base.unwrap_or_default()
     }
 
-    /// Whether it says that a Consent was deleted on its server.
+    /// Tells whether it says that a Consent was deleted on its server.
     fn deletes_consent(&self) -> bool {
         let request: Value = self.request.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
         self.resource.is_none() && Version::of(&self.full_url(), &Value::Null, &request, &Value::Null).is_some()

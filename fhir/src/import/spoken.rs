@@ -169,7 +169,7 @@ fn numbers(said: &str) -> Vec<String> {
     out
 }
 
-/// Whether a number may begin here: no letter or digit before it, and no number of an OID.
+/// Tells whether a number may begin here: no letter or digit before it, and no number of an OID.
 fn begins(chars: &[char], at: usize) -> bool {
     let before = |back: usize| at.checked_sub(back).map(|at| chars[at]);
     let is_in_oid = before(1) == Some('.') && before(2).is_some_and(|c| c.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! Whose an AuditEvent is: every patient of whom it speaks, in whatever element.
+//! The patients of an AuditEvent: all of whom it speaks, in whatever element.
 //!
 //! An access must never end in nobody's trace because its patient wasn't recognised. So "no patient" is a finding,
 //! reached when nothing in the event names one, and not what is left when one element didn't. An element that names a
@@ -50,12 +50,12 @@ pub(super) struct Subjects<'a> {
 }
 
 impl Subjects<'_> {
-    /// Whether an event of our own export: there every entity says by its role what it is.
+    /// Tells whether an event of our own export: there every entity says by its role what it is.
     fn is_ours(&self) -> bool {
         own(self.root, "entry").is_some()
     }
 
-    /// Whether an entity is a patient. Of our own export, an item that is a Patient resource is none.
+    /// Tells whether an entity is a patient. Of our own export, an item that is a Patient resource is none.
     pub fn is_patient(&self, entity: &Value) -> bool {
         let what = &entity["what"];
         let coding = &entity["type"];
@@ -119,7 +119,7 @@ impl Subjects<'_> {
         patients.resolve(&mention.name).ok()
     }
 
-    /// What is known of a patient: its reference, and the identifiers on it or on the resource that it means.
+    /// The name of a patient: its reference, and the identifiers on it or on the resource that it means.
     fn name(&self, what: &Value, holder: &Value) -> PatientName {
         let (reference, identifiers) = self.references.named(what);
         let display = [text(what, "display"), text(holder, "name")].into_iter().find(|t| !t.is_empty());
@@ -192,7 +192,7 @@ impl Subjects<'_> {
         out
     }
 
-    /// Whether an entity or an agent is this contained resource: it is read there.
+    /// Tells whether an entity or an agent is this contained resource: it is read there.
     fn is_referred_to(&self, reference: &str) -> bool {
         let entities = list(self.root, "entity").iter().map(|entity| &entity["what"]);
         let agents = list(self.root, "agent").iter().map(|agent| &agent["who"]);
@@ -267,7 +267,7 @@ impl Subjects<'_> {
         Err(FhirError::new(why.0, why.1))
     }
 
-    /// Whether text speaks of somebody who is certainly none of those whom the event names.
+    /// Tells whether text speaks of somebody who is certainly none of those whom the event names.
     fn is_stranger(&self, said: &Spoken, patients: &PatientMap, known: &[Known]) -> bool {
         let name = match said {
             Spoken::Ins(ins) => {
@@ -298,7 +298,7 @@ impl Subjects<'_> {
         patients.is_known(&name) || concerned.all(|one| self.is_same(one, &name) == Some(false))
     }
 
-    /// Whether a name is that of somebody who is known; none where it may be: not by an id on the same server, nor in the same system.
+    /// Tells whether a name is that of somebody who is known; none where it may be: not by an id on the same server, nor in the same system.
     fn is_same(&self, known: &Known, name: &PatientName) -> Option<bool> {
         let mut said = None;
         for other in &known.names {

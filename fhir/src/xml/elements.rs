@@ -39,9 +39,9 @@ pub(super) struct Element {
     pub name: String,
     /// Its content.
     pub kind: Kind,
-    /// Whether it repeats.
+    /// True if it repeats.
     pub many: bool,
-    /// Whether XML writes it as an attribute.
+    /// True if XML writes it as an attribute.
     pub is_attribute: bool,
     /// The name of the choice of which it is one: `value[x]`.
     pub choice: Option<&'static str>,
@@ -52,7 +52,7 @@ pub(super) struct Element {
 pub(super) struct Shape {
     /// Its name: `AuditEvent.agent`.
     pub name: &'static str,
-    /// Whether it is a resource.
+    /// True if it is a resource.
     pub is_resource: bool,
     /// Its elements, in their order.
     pub elements: Vec<Element>,

@@ -70,7 +70,7 @@ pub fn to_xml(json: &[u8]) -> Result<String, XmlError> {
     writing::document(&json::parse(json)?)
 }
 
-/// Whether XML can hold a character ([XML 1.0](https://www.w3.org/TR/xml/#charsets)).
+/// Tells whether XML can hold a character ([XML 1.0](https://www.w3.org/TR/xml/#charsets)).
 fn is_xml_char(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }

@@ -210,7 +210,7 @@ pub(super) fn whole<'a>(said: &'a str, min: i32, at: &str) -> Result<&'a str, Xm
     }
 }
 
-/// Whether a text is a number as JSON and FHIR write it.
+/// Tells whether a text is a number as JSON and FHIR write it.
 pub(super) fn is_number(said: &str) -> bool {
     serde_json::from_str::<&serde_json::value::RawValue>(said).is_ok()
         && said.starts_with(|c: char| c == '-' || c.is_ascii_digit())

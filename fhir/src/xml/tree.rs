@@ -44,9 +44,9 @@ pub struct Element<'a> {
     pub text: String,
     /// As it stands in the document, tags included.
     pub source: &'a str,
-    /// Whether it, or an element in it, has a name with a prefix.
+    /// True if it, or an element in it, has a name with a prefix.
     pub is_prefixed: bool,
-    /// Whether its own tag declares a namespace for names without a prefix.
+    /// True if its own tag declares a namespace for names without a prefix.
     pub declares: bool,
 }
 

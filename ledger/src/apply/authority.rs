@@ -142,7 +142,7 @@ pub(super) fn check_record(
     Ok(Some(content))
 }
 
-/// Whether enough authorities of the rule signed.
+/// Tells whether enough authorities of the rule signed.
 fn check_count(rule: &Rule, signers: &BTreeSet<AuthorId>, what: &str) -> Result<(), Stop> {
     let count = u32::try_from(signers.intersection(&rule.authorities).count()).expect("at most 17");
     if count >= rule.needed {
@@ -181,7 +181,7 @@ fn count_alone(overlay: &mut Overlay<'_>, author: AuthorId, time: LedgerTimeMs) 
     Ok(())
 }
 
-/// Whether nobody recorded what these signatures are over.
+/// Tells whether nobody recorded what these signatures are over.
 fn check_once(overlay: &Overlay<'_>, content: &Hash) -> Result<(), Stop> {
     match overlay.recorded_content(content)? {
         None => Ok(()),

@@ -53,7 +53,7 @@ pub(super) fn found(
     Ok(Finding { fault, is_claimed: false })
 }
 
-/// Whether something on record, under either tag of the patient, supports such a basis at the moment of the access: the actor was
+/// Tells whether something on record, under either tag of the patient, supports such a basis at the moment of the access: the actor was
 /// in the care team then, or the attending doctor; the consent that is named was in force, and permits them that; they are the
 /// patient, or represented them. What the party that records the access says on its own word supports nothing. Clocks may differ:
 /// what began shortly after the access, or ended shortly before, counts.
@@ -92,7 +92,7 @@ fn is_supported(
     Ok(false)
 }
 
-/// Whether an access cites this directive. From feature level 5 on, `Consent/1` is that of the one server whose Consent of this name the
+/// Tells whether an access cites this directive. From feature level 5 on, `Consent/1` is that of the one server whose Consent of this name the
 /// patient has, and a whole URL that of its server. Where it may be that of several, none is cited.
 fn is_cited(state: &PatientState, entry: &DirectiveEntry, name: &str, across_servers: bool) -> bool {
     let id = &entry.directive.id;
@@ -111,7 +111,7 @@ fn is_cited(state: &PatientState, entry: &DirectiveEntry, name: &str, across_ser
     }
 }
 
-/// Whether a directive that is cited permits the actor this action at that moment; of data that goes elsewhere, any.
+/// Tells whether a directive that is cited permits the actor this action at that moment; of data that goes elsewhere, any.
 fn permits(
     state: &PatientState,
     is_cited: impl Fn(&DirectiveEntry) -> bool,
@@ -130,7 +130,7 @@ fn permits(
     })
 }
 
-/// Whether a record without a fault says from here on what its items are: it changes them, on a decision that stands now.
+/// Tells whether a record without a fault says from here on what its items are: it changes them, on a decision that stands now.
 pub(super) fn may_change(
     overlay: &Overlay<'_>,
     rules: &mut Rules<'_>,
@@ -214,7 +214,7 @@ fn break_glass(
     Ok(Some(UnjustifiedReason::UnknownReference))
 }
 
-/// Whether a broken glass opens what was accessed, as far as the patient had said by then: it opens nothing to who is
+/// Tells whether a broken glass opens what was accessed, as far as the patient had said by then: it opens nothing to who is
 /// blocked, nothing in a case that is opposed, and no masked item. Records under the secret tag count for accesses
 /// under that tag.
 fn does_open(
@@ -243,7 +243,7 @@ fn does_open(
     Ok(true)
 }
 
-/// Whether the right came only after the access, by more than clocks may differ.
+/// Tells whether the right came only after the access, by more than clocks may differ.
 fn begins_after(record: &ParsedRecord, from: LedgerTimeMs) -> bool {
     record.occurred_at_ms().saturating_add(FUTURE_MS_MAX) < from.get()
 }

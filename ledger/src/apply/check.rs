@@ -99,17 +99,17 @@ impl Signer {
         Ok(Self { stream_id, roles, key, tags, is_sealed_device, own })
     }
 
-    /// Whether a device of this patient signed.
+    /// Tells whether a device of this patient signed.
     pub(crate) fn is_patient(&self, tag: &[u8; 32]) -> bool {
         self.roles.contains(Roles::PATIENT) && (self.tags.contains(&Some(*tag)) || self.own.contains(tag))
     }
 
-    /// Whether it is a patient's device of which sealed records alone say whose it is.
+    /// Tells whether it is a patient's device of which sealed records alone say whose it is.
     pub(crate) fn is_sealed_device(&self) -> bool {
         self.is_sealed_device
     }
 
-    /// Whether a device of the patient with this state signed.
+    /// Tells whether a device of the patient with this state signed.
     pub(crate) fn is_device_of(&self, state: &PatientState) -> bool {
         self.is_sealed_device && state.has_device(&self.key.author_id)
     }
@@ -205,7 +205,7 @@ impl<'b> Shape<'b> {
         Signer::of(overlay, &self.key_id, |author| self.label.stream_id(author))
     }
 
-    /// Whether the signer may sign these records, in a group of this feature level.
+    /// Tells whether the signer may sign these records, in a group of this feature level.
     pub(crate) fn check_rights(&self, signer: &Signer, level: u32) -> Result<(), Refusal> {
         if signer.key.state != KeyState::Active {
             return Err(Refusal::new(Code::RevokedKey, Code::RevokedKey.way_out()));
@@ -225,7 +225,7 @@ impl<'b> Shape<'b> {
         Ok(())
     }
 
-    /// Whether the records belong into this log, now.
+    /// Tells whether the records belong into this log, now.
     pub(crate) fn check_records(&self, genesis: &GenesisInfo, time: LedgerTimeMs) -> Result<(), Refusal> {
         for (position, record) in (0_u32..).zip(&self.records) {
             if record.tag != NO_PATIENT && !genesis.covers(&record.tag) {
@@ -245,7 +245,7 @@ impl<'b> Shape<'b> {
         Ok(())
     }
 
-    /// Whether every payload can be opened again: its data key is on record, or comes along.
+    /// Tells whether every payload can be opened again: its data key is on record, or comes along.
     pub(crate) fn check_data_keys(&self, overlay: &Overlay<'_>, caches: &mut Caches) -> Result<(), Stop> {
         check_new_keys(overlay, &caches.vault, &self.new_keys)?;
         let new: BTreeSet<DataKeyName> = self.new_keys.iter().map(|(name, _)| *name).collect();
@@ -294,7 +294,7 @@ impl<'b> Shape<'b> {
     }
 }
 
-/// Whether the author signed this batch. Each node answers for what it takes from authors and, when it leads, for what
+/// Tells whether the author signed this batch. Each node answers for what it takes from authors and, when it leads, for what
 /// other nodes hand it.
 pub(crate) fn verify_only(shared: &Shared, store: &Store, batch: &SealedBatch) -> Result<(), Stop> {
     let shape = Shape::of(batch)?;

@@ -42,7 +42,7 @@ pub(crate) fn damaged() -> ReadError {
     ReadError::Damaged("the row of a day's records can't be read".into())
 }
 
-/// Whether a record counts, and may still be signed today. `staged`: how many of its batch were counted before it.
+/// Tells whether a record counts, and may still be signed today. `staged`: how many of its batch were counted before it.
 pub(super) fn check(
     overlay: &Overlay<'_>,
     genesis: &GenesisInfo,

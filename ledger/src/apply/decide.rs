@@ -249,7 +249,7 @@ impl<'d> SignedRequests<'d> {
         Ok(Verdict::New(Box::new(New { request, name, open, secret, valid_s, asker })))
     }
 
-    /// Whether the patient asks, by a device of their own: of each tag that the request names, for their trace tells of it there.
+    /// Tells whether the patient asks, by a device of their own: of each tag that the request names, for their trace tells of it there.
     fn is_patients_own(
         &self,
         overlay: &Overlay<'_>,
@@ -349,7 +349,7 @@ impl Signer {
     }
 }
 
-/// Whether the requester signed these requests, which need not be opened for it. Sealed records are compared with the
+/// Tells whether the requester signed these requests, which need not be opened for it. Sealed records are compared with the
 /// root when they are applied.
 pub(crate) fn verify_only(shared: &Shared, store: &Store, sealed: &SealedDecision) -> Result<(), Stop> {
     let key_id = KeyId::from_slice(&sealed.key_id).map_err(|_| malformed("a key id is 32 bytes"))?;

@@ -22,7 +22,7 @@ pub(crate) fn read_key(tag: &[u8; TAG_LEN], mark: &Hash) -> Vec<u8> {
     [DEVICE_READ, tag, mark.as_bytes()].concat()
 }
 
-/// Whether a record under `tag` says of a party what its registration committed to.
+/// Tells whether a record under `tag` says of a party what its registration committed to.
 pub(crate) fn check(
     overlay: &Overlay<'_>,
     signer: &Signer,

@@ -159,7 +159,7 @@ fn entry(store: &Store, index: LeafIndex) -> Result<Option<Entry>, ReadError> {
     entry.map_err(|error| ReadError::Damaged(format!("entry {index}: {error}")))
 }
 
-/// Whether a row of the patients' index is of an entry whose payload is sealed, or was.
+/// Tells whether a row of the patients' index is of an entry whose payload is sealed, or was.
 pub(super) fn is_erasable_row(row: &[u8]) -> Result<bool, ReadError> {
     let [k1, k0, f1, f0] = *row else { return Err(damaged()) };
     let kind = Kind::from_code(u32::from(u16::from_be_bytes([k1, k0]))).map_err(|_| damaged())?;

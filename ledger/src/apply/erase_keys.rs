@@ -31,7 +31,7 @@ fn gone(what: &str) -> Stop {
     Refusal::new(Code::DataKeyGone, format!("{what}: seal again")).into()
 }
 
-/// Whether the command changes keys, and so must be nothing else.
+/// Tells whether the command changes keys, and so must be nothing else.
 pub(super) fn is_about_keys(command: &Command) -> bool {
     command.reseal.is_some() || command.rewrap.is_some() || command.retire_kek.is_some()
 }
@@ -289,7 +289,7 @@ fn given_up(reseal: &Reseal) -> Result<BTreeSet<[u8; DATA_KEY_ID_LEN]>, Stop> {
     ids.collect::<Option<_>>().ok_or_else(|| malformed("a data key's id is 16 bytes"))
 }
 
-/// Whether new data keys may come on record: a key that was given up must not come back, and one wrapped under an epoch
+/// Tells whether new data keys may come on record: a key that was given up must not come back, and one wrapped under an epoch
 /// that was given up could never be opened, nor one that is no key at all.
 pub(crate) fn check_new_keys(overlay: &Overlay<'_>, vault: &Vault, keys: &[(DataKeyName, &[u8])]) -> Result<(), Stop> {
     for (name, wrapped) in keys {

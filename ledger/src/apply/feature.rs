@@ -7,7 +7,7 @@ use crate::feature::{check_act, check_kind};
 use crate::overlay::Overlay;
 use crate::store::Store;
 
-/// Whether the group has reached this feature level. A log of before has level 1.
+/// Tells whether the group has reached this feature level. A log of before has level 1.
 pub(crate) fn feature_level_reached(overlay: &Overlay<'_>, level: u32) -> Result<bool, ReadError> {
     is_reached(overlay.store(), level)
 }

@@ -62,7 +62,7 @@ pub(crate) fn check_here(genesis: &GenesisInfo, record: &LedgerRecord, time: Led
     }
 }
 
-/// Whether nothing stands in it but which party read what, when, and with which software.
+/// Tells whether nothing stands in it but which party read what, when, and with which software.
 fn is_public(record: &Record) -> bool {
     let public = Record {
         version: record.version,

@@ -92,7 +92,7 @@ impl From<RecordError> for Stop {
     }
 }
 
-/// Whether apply opens the payload. From feature level 4 on, of what happened on whatever basis, to see what supports it, and of
+/// Tells whether apply opens the payload. From feature level 4 on, of what happened on whatever basis, to see what supports it, and of
 /// what is said of identities, to see who confirms it.
 pub(crate) fn is_opened(record: &Record<'_>, rules: &Rules<'_>) -> bool {
     if rules.has_reached(DOORS) && doors::is_of_door(record.kind) {
@@ -108,7 +108,7 @@ pub(crate) fn is_opened(record: &Record<'_>, rules: &Rules<'_>) -> bool {
     matches!(record.content, Content::Sealed(_)) && opens_at_apply(record.kind, basis)
 }
 
-/// Whether apply opened the payload of a stored line when it was recorded, as [`is_opened`] said then; `false` where the entry
+/// Tells whether apply opened the payload of a stored line when it was recorded, as [`is_opened`] said then; `false` where the entry
 /// doesn't tell. Of a payload that nobody opened, nobody knows that it can be read at all: nothing may depend on it.
 pub(crate) fn was_opened(overlay: &Overlay<'_>, genesis: &GenesisInfo, line: &RecordEntry) -> Result<bool, ReadError> {
     let basis = if line.flags.contains(Flags::CITES) { BasisKind::Decision } else { BasisKind::None };

@@ -37,7 +37,7 @@ pub(super) fn rotate(
     Ok(())
 }
 
-/// Whether another change of who signs may follow.
+/// Tells whether another change of who signs may follow.
 pub(super) fn check_room(overlay: &Overlay<'_>) -> Result<(), Stop> {
     match overlay.signing()?.len() + overlay.node_sets()?.len() < ROTATIONS_MAX {
         true => Ok(()),
@@ -57,7 +57,7 @@ pub(super) fn check_signing_key(overlay: &Overlay<'_>, genesis: &GenesisInfo, ke
     }
 }
 
-/// Whether the log or a node has this key, or ever had it.
+/// Tells whether the log or a node has this key, or ever had it.
 pub(super) fn is_signing_key(overlay: &Overlay<'_>, genesis: &GenesisInfo, key: &PublicKey) -> Result<bool, ReadError> {
     let bytes = key.to_bytes();
     let in_genesis = genesis.log_public_key == *key || genesis.nodes.iter().any(|node| node.key == *key);

@@ -78,13 +78,13 @@ pub(super) fn change(
     Ok(())
 }
 
-/// Whether the party vouches for this name.
+/// Tells whether the party vouches for this name.
 pub(crate) fn vouches(overlay: &Overlay<'_>, author: &AuthorId, what: Vouched, name: &str) -> Result<bool, ReadError> {
     let has = |name: &str| overlay.has_vouching(&vouching_key(author, what, name));
     Ok(!name.is_empty() && has(name)? || has(ANY)?)
 }
 
-/// Whether the party vouches for all that is claimed.
+/// Tells whether the party vouches for all that is claimed.
 pub(crate) fn check_claims(
     claims: &[Claim<'_>],
     mut vouches: impl FnMut(Vouched, &str) -> Result<bool, ReadError>,
@@ -98,7 +98,7 @@ pub(crate) fn check_claims(
     Ok(Ok(()))
 }
 
-/// Whether a record that is opened says nothing of its actor that the party which signs can't vouch for.
+/// Tells whether a record that is opened says nothing of its actor that the party which signs can't vouch for.
 pub(super) fn check_record(
     overlay: &Overlay<'_>,
     signer: &Signer,

@@ -53,7 +53,7 @@ pub(crate) fn put(overlay: &mut Overlay<'_>, genesis: &GenesisInfo, issuer: &Iss
     Ok(())
 }
 
-/// Whether the log takes no will on a service's word: an issuer is on record, withdrawn or not; or, from level 4 on, it is of
+/// Tells whether the log takes no will on a service's word: an issuer is on record, withdrawn or not; or, from level 4 on, it is of
 /// real persons. A log for tests that has no issuer goes on as before.
 pub(super) fn is_required(overlay: &Overlay<'_>, genesis: &GenesisInfo) -> Result<bool, ReadError> {
     if !feature_level_reached(overlay, ROLES)? {
@@ -62,7 +62,7 @@ pub(super) fn is_required(overlay: &Overlay<'_>, genesis: &GenesisInfo) -> Resul
     Ok(overlay.issuers()? > 0 || !genesis.test_log && feature_level_reached(overlay, CLAIMS)?)
 }
 
-/// Whether the record is opened for its will alone.
+/// Tells whether the record is opened for its will alone.
 pub(super) fn opens(overlay: &Overlay<'_>, genesis: &GenesisInfo, record: &Record<'_>) -> Result<bool, ReadError> {
     Ok(record.kind == Kind::CONTEST_OPENED && is_required(overlay, genesis)?)
 }
@@ -98,7 +98,7 @@ pub(crate) fn established(
     Ok(will::of(record, issuer.as_ref(), &log_of(genesis, verified), at)?)
 }
 
-/// Whether every node of the log knows all of a request's fields.
+/// Tells whether every node of the log knows all of a request's fields.
 ///
 /// # Errors
 /// As a program answers that doesn't know them.
@@ -129,7 +129,7 @@ pub(crate) fn of_request(
     Ok(will::of_request(request, key_id, issuer.as_ref(), &log_of(genesis, verified), at)?)
 }
 
-/// Whether the log takes nobody's word on who asks: as for records, and every node knows how it is proven.
+/// Tells whether the log takes nobody's word on who asks: as for records, and every node knows how it is proven.
 pub(super) fn is_required_of_requests(overlay: &Overlay<'_>, genesis: &GenesisInfo) -> Result<bool, ReadError> {
     Ok(feature_level_reached(overlay, CLAIMS)? && is_required(overlay, genesis)?)
 }

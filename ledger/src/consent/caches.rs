@@ -61,7 +61,7 @@ pub(crate) struct Caches {
     pub nothing_to_tell: bool,
     /// How many records that decide one tag may have.
     pub caps: RecordCaps,
-    /// Whether names in it are in their one spelling: they are compared so from feature level 3 on.
+    /// True if names in it are in their one spelling: they are compared so from feature level 3 on.
     pub spelled: bool,
     /// Signatures of logins that needn't be verified again.
     pub verified: Arc<Verified>,

@@ -241,7 +241,7 @@ impl Overlay<'_> {
         }
     }
 
-    /// Whether these are on record as the open and the secret tag of one patient, proven by a request.
+    /// Tells whether these are on record as the open and the secret tag of one patient, proven by a request.
     pub(crate) fn is_proven(&self, open: &Tag, secret: &Tag) -> Result<bool, ReadError> {
         let proven = |key: &[u8], tag: &Tag| {
             let row = self.row(Family::Consent, key)?;
@@ -250,7 +250,7 @@ impl Overlay<'_> {
         Ok(proven(&open_key(open), secret)? && proven(&secret_key(secret), open)?)
     }
 
-    /// Whether these may be the open and the secret tag of one patient: nothing on record says otherwise.
+    /// Tells whether these may be the open and the secret tag of one patient: nothing on record says otherwise.
     pub(crate) fn may_pair(&self, open: &Tag, secret: &Tag) -> Result<bool, ReadError> {
         let known = self.secret_of(open)?.is_none_or(|known| known == *secret);
         let known_back = self.open_of(secret)?.is_none_or(|known| known == *open);

@@ -51,12 +51,12 @@ pub struct BreakGlass {
 }
 
 impl BreakGlass {
-    /// Whether it gives access at `now`.
+    /// Tells whether it gives access at `now`.
     pub fn is_open(&self, now: LedgerTimeMs) -> bool {
         self.closed.is_none() && !self.is_done_with() && now < self.expires_ms
     }
 
-    /// Whether its justification is due at `now`, and isn't there.
+    /// Tells whether its justification is due at `now`, and isn't there.
     pub fn is_overdue(&self, now: LedgerTimeMs) -> bool {
         self.justified.is_none() && !self.is_done_with() && self.justification_due_ms <= now
     }
@@ -66,7 +66,7 @@ impl BreakGlass {
         self.continued_by.is_some() || self.erased_by.is_some() || self.voided_by.is_some()
     }
 
-    /// Whether it is known whose record was opened.
+    /// Tells whether it is known whose record was opened.
     pub fn is_identified(&self) -> bool {
         self.tag.is_some() || self.continued_by.is_some()
     }

@@ -93,12 +93,12 @@ impl<'a> Rules<'a> {
         self
     }
 
-    /// Whether names are compared in their one spelling.
+    /// Tells whether names are compared in their one spelling.
     pub(crate) fn is_spelled(&self) -> bool {
         self.caches.spelled
     }
 
-    /// Whether the group has reached this feature level.
+    /// Tells whether the group has reached this feature level.
     pub(crate) fn has_reached(&self, level: u32) -> bool {
         self.level >= level
     }
@@ -384,7 +384,7 @@ impl<'a> Rules<'a> {
         Ok(Some(decision))
     }
 
-    /// Whether this is, sealed anew, what the entry of a patient commits to.
+    /// Tells whether this is, sealed anew, what the entry of a patient commits to.
     pub(crate) fn is_same(
         &mut self,
         overlay: &Overlay<'_>,
@@ -468,7 +468,7 @@ pub(crate) fn is_deposit(kind: Kind) -> bool {
     matches!(kind, Kind::ACCESS_WRITE | Kind::ACCESS_UPDATE | Kind::ACCESS_DELETE)
 }
 
-/// Whether it counts who signed a record: what nobody but one party says opens nothing to that party.
+/// Tells whether it counts who signed a record: what nobody but one party says opens nothing to that party.
 fn rests_on_party(event: Option<&Event>) -> bool {
     match event {
         Some(Event::Joined(_)) => true,
@@ -477,7 +477,7 @@ fn rests_on_party(event: Option<&Event>) -> bool {
     }
 }
 
-/// Whether documents may have been published from entry `from` on, in a log of `size` entries.
+/// Tells whether documents may have been published from entry `from` on, in a log of `size` entries.
 fn published_since(overlay: &Overlay<'_>, from: u64, size: u64) -> Result<bool, ReadError> {
     let mut rows = overlay.store().rule_rows_from(&NO_PATIENT, from, size);
     Ok(rows.next().transpose()?.is_some())

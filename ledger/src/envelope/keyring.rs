@@ -117,7 +117,7 @@ impl Keyring {
         Self::decode(&bytes).ok_or_else(|| KeyringError::Malformed(path.to_owned()))
     }
 
-    /// Whether it has the key of this epoch.
+    /// Tells whether it has the key of this epoch.
     pub fn holds(&self, prefix: TagPrefix, epoch: u32) -> bool {
         self.keys.contains_key(&(prefix.get(), epoch))
     }
@@ -185,7 +185,7 @@ impl Keyring {
         Some(Self { keys })
     }
 
-    /// Whether these bytes are a keyring that nobody altered, as one node gives it to another.
+    /// Tells whether these bytes are a keyring that nobody altered, as one node gives it to another.
     pub fn is_whole(bytes: &[u8]) -> bool {
         Self::decode(bytes).is_some()
     }

@@ -35,7 +35,7 @@ pub fn epoch_of(wrapped: &[u8]) -> Option<u32> {
     split_wrapped(wrapped).map(|parts| parts.0)
 }
 
-/// Whether the bytes are laid out as a wrapped data key.
+/// Tells whether the bytes are laid out as a wrapped data key.
 pub fn is_wrapped(bytes: &[u8]) -> bool {
     split_wrapped(bytes).is_some()
 }

@@ -53,7 +53,7 @@ pub trait KekProvider: Send + Sync {
         wrapped: &[u8; 48],
     ) -> Result<DataKeyBytes, KekError>;
 
-    /// Whether this node's key is the one that the group holds: asked when a command brings or names a data key that
+    /// Tells whether this node's key is the one that the group holds: asked when a command brings or names a data key that
     /// can't be unwrapped here under an epoch that every node holds. `Ok`: then no node can unwrap it, and all refuse
     /// it. May wait for the other nodes. A node that has nobody to ask takes its own key for the group's.
     ///

@@ -39,7 +39,7 @@ impl Place {
     }
 }
 
-/// Whether the payload of such an entry is sealed. Acts of the authority and readings of the log are public by nature.
+/// Tells whether the payload of such an entry is sealed. Acts of the authority and readings of the log are public by nature.
 pub(crate) fn is_sealed(kind: Kind, flags: Flags) -> bool {
     !kind.is_act() && (kind == Kind::DECISION_MADE || !flags.contains(Flags::LEDGER))
 }

@@ -36,7 +36,7 @@ pub(crate) struct Vault {
     keks: Arc<dyn KekProvider>,
     origin: Origin,
     keys: Cache<DataKeyName, Arc<UnwrappedKey>>,
-    /// Whether what can't be unwrapped is reason to ask if this node's key is the group's.
+    /// True if what can't be unwrapped is reason to ask if this node's key is the group's.
     asks: bool,
 }
 
@@ -81,7 +81,7 @@ impl Vault {
         Ok(key.cipher.seal(&self.origin, place, nonce, parts))
     }
 
-    /// Whether both are the same data key, each wrapped under an epoch that every node holds.
+    /// Tells whether both are the same data key, each wrapped under an epoch that every node holds.
     pub(crate) fn is_same_key(&self, name: &DataKeyName, one: &[u8], other: &[u8]) -> Result<bool, KekError> {
         let unwrap = |wrapped| match cipher::unwrap(&*self.keks, &self.origin, name, wrapped) {
             Ok(key) => Ok(Some(key)),
@@ -101,7 +101,7 @@ impl Vault {
         Ok(key)
     }
 
-    /// Whether a data key that comes on record can be unwrapped: or else a node could plant one under which nothing can be
+    /// Tells whether a data key that comes on record can be unwrapped: or else a node could plant one under which nothing can be
     /// opened, and which can't be wrapped again when an epoch is to go.
     pub(crate) fn check_key(&self, name: &DataKeyName, wrapped: &[u8], epochs: KekEpochs) -> Result<(), VaultError> {
         self.unwrap(name, wrapped, epochs).map(drop)

@@ -36,7 +36,7 @@ pub struct OpenErasure {
     pub tag: [u8; TAG_LEN],
     /// Ledger time of the erasure.
     pub time_ms: LedgerTimeMs,
-    /// Whether the data keys are given up: then the key-encryption key is all that is left.
+    /// True if the data keys are given up: then the key-encryption key is all that is left.
     pub keys_gone: bool,
     /// The newest epoch under which these data keys may have been wrapped.
     pub epoch: u32,
@@ -159,7 +159,7 @@ impl OpenErasure {
         Self { index, tag, time_ms, keys_gone: true, epoch }
     }
 
-    /// Whether it stands for no payload, but for a prefix whose key-encryption key a removed node holds.
+    /// Tells whether it stands for no payload, but for a prefix whose key-encryption key a removed node holds.
     pub fn is_renewal(&self) -> bool {
         let prefix = TagPrefix::of(&self.tag);
         Self::renewal(prefix, self.epoch, self.index, self.time_ms) == *self
@@ -218,7 +218,7 @@ impl Overlay<'_> {
         row.map(|row| u64_of(&row).map(LeafIndex).ok_or_else(damaged)).transpose()
     }
 
-    /// Whether this data key was given up.
+    /// Tells whether this data key was given up.
     pub(crate) fn is_gone(&self, name: &DataKeyName) -> Result<bool, ReadError> {
         Ok(self.gone_by(name)?.is_some())
     }

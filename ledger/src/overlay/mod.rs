@@ -294,7 +294,7 @@ impl<'a> Overlay<'a> {
         self.erase.insert(key, row);
     }
 
-    /// Whether the payload of an entry goes with an erasure of the present command.
+    /// Tells whether the payload of an entry goes with an erasure of the present command.
     pub(crate) fn erases(&self, tag: &[u8; TAG_LEN], index: LeafIndex) -> bool {
         if self.erase.is_empty() {
             return false;
@@ -309,7 +309,7 @@ impl<'a> Overlay<'a> {
         self.registry.revoked.entry(actor).or_insert(by);
     }
 
-    /// Whether the actor of this hash is revoked.
+    /// Tells whether the actor of this hash is revoked.
     pub(crate) fn is_revoked(&self, actor: &Hash) -> Result<bool, ReadError> {
         let known = self.registry.revoked.contains_key(actor);
         Ok(known || self.store.contains(Family::Consent, &schema::actor_key(actor))?)
@@ -320,7 +320,7 @@ impl<'a> Overlay<'a> {
         self.registry.vouching.insert(key, vouches);
     }
 
-    /// Whether the party of this row vouches for its name.
+    /// Tells whether the party of this row vouches for its name.
     pub(crate) fn has_vouching(&self, key: &[u8]) -> Result<bool, ReadError> {
         match self.registry.vouching.get(key) {
             Some(vouches) => Ok(*vouches),

@@ -78,7 +78,7 @@ impl VoidedRange {
         })
     }
 
-    /// Whether an entry that this key of this party signed is meant.
+    /// Tells whether an entry that this key of this party signed is meant.
     pub(crate) fn means(&self, index: LeafIndex, (key, author): (&KeyId, &AuthorId)) -> bool {
         let whose = match &self.whose {
             Whose::Key(own) => own == key,
@@ -91,7 +91,7 @@ impl VoidedRange {
         (self.from..self.until).contains(&index)
     }
 
-    /// Whether it counted in a log of `size` entries.
+    /// Tells whether it counted in a log of `size` entries.
     fn counts_at(&self, size: u64) -> bool {
         self.act.get() < size && self.reinstated.is_none_or(|by| by.get() >= size)
     }
@@ -227,7 +227,7 @@ impl Overlay<'_> {
         Ok(meant.next().map(|range| range.act))
     }
 
-    /// Whether an entry counts, as far as it isn't voided.
+    /// Tells whether an entry counts, as far as it isn't voided.
     pub(crate) fn still_counts(&self, index: LeafIndex) -> Result<bool, ReadError> {
         self.voided_by(index).map(|by| by.is_none())
     }
@@ -261,7 +261,7 @@ impl Overlay<'_> {
         Ok(())
     }
 
-    /// Whether a patient has one, as far as was looked.
+    /// Tells whether a patient has one, as far as was looked.
     pub(crate) fn is_concerned(&self, act: LeafIndex, tag: &[u8; TAG_LEN]) -> Result<bool, ReadError> {
         Ok(self.row(Family::Consent, &numbered(CONCERNED, act, tag))?.is_some())
     }

@@ -25,7 +25,7 @@ pub struct NearLimit {
 }
 
 impl NearLimit {
-    /// Whether it may sign no more today.
+    /// Tells whether it may sign no more today.
     pub fn is_reached(&self) -> bool {
         self.records >= self.limit
     }

@@ -22,7 +22,7 @@ impl LedgerReader {
         rows.iter().map(|(key, _)| index(key).ok_or_else(damaged)).collect()
     }
 
-    /// Whether the first reading of the device with this mark is on record, in the trace of this tag.
+    /// Tells whether the first reading of the device with this mark is on record, in the trace of this tag.
     ///
     /// # Errors
     /// When the store can't be read.

@@ -49,7 +49,7 @@ impl SourceStatus {
 pub struct SourcesPage {
     /// By [`SourceStatus::key`].
     pub rows: Vec<SourceStatus>,
-    /// Whether there are others after these.
+    /// True if there are others after these.
     pub more: bool,
     /// Sources that were looked at: all of them, as each stands in order of its key only once all are read.
     pub looked_at: usize,

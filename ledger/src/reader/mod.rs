@@ -243,7 +243,7 @@ impl LedgerReader {
         vouching::names_of(&self.store(), author, limit)
     }
 
-    /// Whether a party vouches for all that is claimed; if not, why it is refused.
+    /// Tells whether a party vouches for all that is claimed; if not, why it is refused.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -354,7 +354,7 @@ impl LedgerReader {
         Ok(self.store().get(Family::DataKey, &key)?)
     }
 
-    /// Whether a data key is on record.
+    /// Tells whether a data key is on record.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -425,7 +425,7 @@ impl LedgerReader {
         })
     }
 
-    /// Whether the proof of its will that a record carries may hold when it is applied, which is at the ledger time of now or
+    /// Tells whether the proof of its will that a record carries may hold when it is applied, which is at the ledger time of now or
     /// later, and not after `latest_ms`; one without is left to [`LedgerReader::check`]. A node's own clock may be wrong: it
     /// ends no login.
     ///
@@ -448,7 +448,7 @@ impl LedgerReader {
         }
     }
 
-    /// Whether what a request carries as the proof of who asks proves it. `key_id` is of the key that signs it. Whether a login
+    /// Tells whether what a request carries as the proof of who asks proves it. `key_id` is of the key that signs it. Whether a login
     /// counts already, or still, is for the ledger to say, when it decides: it may have decided on this very request before.
     ///
     /// # Errors
@@ -560,7 +560,7 @@ impl LedgerReader {
         signing::rotations(&self.store())
     }
 
-    /// Whether the requester signed these requests, by the keys as applied here. What is sealed needn't be opened for it.
+    /// Tells whether the requester signed these requests, by the keys as applied here. What is sealed needn't be opened for it.
     ///
     /// # Errors
     /// `BAD_SIGNATURE`; or that the key is unknown, which may be outdated.
@@ -568,7 +568,7 @@ impl LedgerReader {
         apply::decide::verify_only(&self.shared, &self.view().store, decision).map_err(Self::refusal)
     }
 
-    /// Whether the author signed this batch, by the keys as applied here.
+    /// Tells whether the author signed this batch, by the keys as applied here.
     ///
     /// # Errors
     /// `BAD_SIGNATURE`; or that the batch has no shape, or an unknown or revoked key, which may be outdated.

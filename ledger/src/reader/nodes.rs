@@ -10,7 +10,7 @@ use crate::nodes::{NodeSetRecord, present, set_at};
 use crate::rows::NodeSetRow;
 
 impl LedgerReader {
-    /// Whether acts may change the set of nodes: every node has said that it knows them.
+    /// Tells whether acts may change the set of nodes: every node has said that it knows them.
     ///
     /// # Errors
     /// When the store can't be read.

@@ -38,7 +38,7 @@ pub struct PatientProof {
 }
 
 impl LedgerReader {
-    /// Whether an entry stands under this tag. One look, whether it does or not.
+    /// Tells whether an entry stands under this tag. One look, whether it does or not.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -52,7 +52,7 @@ impl LedgerReader {
         Ok(rows.valid())
     }
 
-    /// Whether the first `count` entries of a patient are in memory, so that [`LedgerReader::patient_entries`] reads none.
+    /// Tells whether the first `count` entries of a patient are in memory, so that [`LedgerReader::patient_entries`] reads none.
     pub(crate) fn keeps_entries(&self, tag: &[u8; TAG_LEN], count: u64) -> bool {
         let generation = self.view().generation;
         let kept = self.kept_leaves().lock();
@@ -66,7 +66,7 @@ impl LedgerReader {
         commit.map(|commit| (commit.index, commit))
     }
 
-    /// Whether entries came since the last index commit, so that another one makes sense. True before the first one.
+    /// Tells whether entries came since the last index commit, so that another one makes sense. True before the first one.
     pub fn pending_since_commit(&self) -> bool {
         let head = self.view().head;
         head.commit.is_none_or(|last| last.get() + 1 < head.size)

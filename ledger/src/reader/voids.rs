@@ -34,7 +34,7 @@ impl LedgerReader {
         Ok(overlay.voids()?.ranges.iter().find(|range| range.act == act).copied())
     }
 
-    /// Whether patients are still to be told of voided records: each command tells some more.
+    /// Tells whether patients are still to be told of voided records: each command tells some more.
     ///
     /// # Errors
     /// When the store can't be read.

@@ -68,7 +68,7 @@ impl Sealer {
         Ok(sealed)
     }
 
-    /// Whether a data key can be unwrapped here.
+    /// Tells whether a data key can be unwrapped here.
     ///
     /// # Errors
     /// Why it can't: altered, or wrapped under a key-encryption key that isn't here.

@@ -131,7 +131,7 @@ fn claims(number: u8, actor: &v1::Actor) -> v1::DecisionRequest {
     }
 }
 
-/// Whether the document is permitted.
+/// Tells whether the document is permitted.
 fn asked(world: &mut World, asker: u8, request: v1::DecisionRequest) -> Result<bool, Code> {
     let decided = world.ask_by(asker, request).map_err(|refusal| refusal.code)?;
     Ok(decided.decisions.iter().any(|made| !made.permitted.is_empty()))

@@ -12,7 +12,7 @@ use sillage_rules::codes::Code;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::condition::alarms::{Alarm, Alarms};
-use super::refusals::refuse;
+use crate::refusals::refuse;
 
 /// Pieces of work waiting for a core; more are refused.
 const WAITING_MAX: usize = 8_192;

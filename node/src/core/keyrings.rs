@@ -24,7 +24,7 @@ use tokio::time::timeout;
 
 use super::Core;
 use super::condition::alarms::{Alarm, Alarms};
-use super::refusals::unavailable;
+use crate::refusals::unavailable;
 
 /// In the data folder: fingerprints of the keys that this node had, never a key.
 pub const RECORD: &str = "KEYRING";
@@ -144,7 +144,7 @@ impl Keyrings {
         Some(move |prefix| changed.get(&prefix).map_or([1, 1], |epochs| [epochs.retired + 1, epochs.current]))
     }
 
-    /// Whether this node may take part, as far as its keys go.
+    /// Tells whether this node may take part, as far as its keys go.
     pub fn takes_part(&self) -> bool {
         self.takes_part.load(Ordering::Acquire)
     }
@@ -186,7 +186,7 @@ impl Keyrings {
         self.go_on_record();
     }
 
-    /// Whether this node takes part.
+    /// Tells whether this node takes part.
     fn judge(&self, met: &BTreeMap<u64, Met>) {
         let group = self.group();
         let majority = majority(group.len());
@@ -303,7 +303,7 @@ fn held_by(answer: KeyringResponse, own: &Arc<Fingerprints>) -> Option<Arc<Finge
     }
 }
 
-/// Whether a keyring unwraps any of the ledger's data keys, a look at one of each prefix; `true` where there is none.
+/// Tells whether a keyring unwraps any of the ledger's data keys, a look at one of each prefix; `true` where there is none.
 ///
 /// # Errors
 /// When the ledger can't be read.

@@ -36,7 +36,7 @@ impl Machine {
         Self { ledger, metrics, alarms, halted: Arc::default(), size }
     }
 
-    /// Whether it applies nothing more until the node is restarted.
+    /// Tells whether it applies nothing more until the node is restarted.
     pub fn halted(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.halted)
     }

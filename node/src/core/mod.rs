@@ -33,9 +33,7 @@ mod intake;
 pub mod keyrings;
 pub mod machine;
 mod membership;
-pub mod quota;
 pub mod reads;
-pub mod refusals;
 pub mod signing;
 pub mod submitting;
 mod tasks;
@@ -62,6 +60,7 @@ use crate::join;
 use crate::metrics::Metrics;
 use crate::peer::links::Links;
 use crate::peer::transport::PeerTransport;
+use crate::refusals::{self, from_index};
 use crate::secrets::Secrets;
 use crate::tls;
 use crate::tls::pin::Pins;
@@ -86,7 +85,6 @@ use keyrings::Keyrings;
 use machine::Machine;
 use membership::{Membership, members};
 use reads::Reads;
-use refusals::from_index;
 use signing::Keys;
 use submitting::admission::Admission;
 use submitting::inflight::Inflight;
@@ -357,7 +355,7 @@ impl Core {
         &self.metrics
     }
 
-    /// Whether this node's keyring is the group's.
+    /// Tells whether this node's keyring is the group's.
     pub fn keyrings(&self) -> &Arc<Keyrings> {
         &self.keyrings
     }

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use sillage_ledger::Refusal;
 use tokio::sync::oneshot;
 
-use super::refusals::unavailable;
+use crate::refusals::unavailable;
 
 /// Called with whether the state applied here may now be read.
 pub type ReadDone = Box<dyn FnOnce(Result<(), Refusal>) + Send>;

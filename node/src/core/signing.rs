@@ -12,7 +12,7 @@ use sillage_proof::{LeafIndex, TreeSize};
 use sillage_rules::cosigner::node_name;
 
 use super::checkpointing::tally::Majority;
-use super::refusals::{from_read, refuse, unavailable};
+use crate::refusals::{from_read, refuse, unavailable};
 use sillage_rules::codes::Code;
 
 /// See the module.
@@ -90,7 +90,7 @@ impl Keys {
         }
     }
 
-    /// Whether a checkpoint made now could be cosigned by this node, and signed by it for the log.
+    /// Tells whether a checkpoint made now could be cosigned by this node, and signed by it for the log.
     pub fn in_force(&self) -> (bool, bool) {
         let next = LeafIndex(self.reader.tree_size().get());
         let node = self.reader.node_key_at(self.id, next).ok().flatten();
@@ -99,7 +99,7 @@ impl Keys {
         (node, log.is_some_and(|key| held(&self.log.read(), &key).is_some()))
     }
 
-    /// Whether the node key of the genesis entry is still in force, and isn't here.
+    /// Tells whether the node key of the genesis entry is still in force, and isn't here.
     pub fn lacks_first(&self) -> bool {
         let next = LeafIndex(self.reader.tree_size().get());
         let in_force = self.reader.node_key_at(self.id, next).ok().flatten();

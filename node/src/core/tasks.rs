@@ -80,7 +80,7 @@ impl Core {
         }
     }
 
-    /// Whether this node leads, and may.
+    /// Tells whether this node leads, and may.
     pub(super) fn serves_as_leader(&self) -> bool {
         self.leads()
             && !self.config.isolated
@@ -89,7 +89,7 @@ impl Core {
             && self.check_sound().is_ok()
     }
 
-    /// Whether the replica was told to stop, by a shutdown or a verdict that is on disk.
+    /// Tells whether the replica was told to stop, by a shutdown or a verdict that is on disk.
     pub fn has_stopped_replica(&self) -> bool {
         self.replica.is_stopping()
     }

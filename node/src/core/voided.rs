@@ -8,7 +8,7 @@ use sillage_rules::codes::Code;
 use sillage_rules::limits::SALT_BYTES;
 use sillage_rules::voiding::Whose;
 
-use super::refusals::{from_read, refuse};
+use crate::refusals::{from_read, refuse};
 
 /// Rows of a page where the caller doesn't say.
 const ROWS_DEFAULT: u32 = 100;

@@ -134,7 +134,7 @@ pub(super) async fn wait(connector: &Connector, wait: Duration) -> Result<(), De
     }
 }
 
-/// Whether `/fhir/metadata` is answered with 200.
+/// Tells whether `/fhir/metadata` is answered with 200.
 async fn ask(address: &str) -> std::io::Result<bool> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET /fhir/metadata HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");

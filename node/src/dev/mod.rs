@@ -185,7 +185,7 @@ struct Parts {
 }
 
 impl Parts {
-    /// Whether a node joined since the log was founded, so that one of these may be gone from it.
+    /// Tells whether a node joined since the log was founded, so that one of these may be gone from it.
     fn may_have_changed(&self) -> bool {
         self.nodes.iter().any(|node| node.id > self.founders)
     }

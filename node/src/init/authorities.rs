@@ -81,7 +81,7 @@ impl AuthoritiesPlan {
         made.take(further).map(|(number, _): (usize, _)| format!("authority-{number}/keys/authority.key")).collect()
     }
 
-    /// Whether a log can begin so.
+    /// Tells whether a log can begin so.
     ///
     /// # Errors
     /// Why not.
@@ -107,7 +107,7 @@ impl AuthoritiesPlan {
         }
     }
 
-    /// Whether one authority's key is enough for everything.
+    /// Tells whether one authority's key is enough for everything.
     pub fn is_one_enough(&self) -> bool {
         self.needed <= 1
     }

@@ -32,7 +32,7 @@ pub struct GatewayPlan {
     pub port: u16,
     /// Its port for mutual TLS.
     pub tls_port: u16,
-    /// Whether profiles name it.
+    /// True if profiles name it.
     pub in_profiles: bool,
 }
 

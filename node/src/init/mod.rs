@@ -237,7 +237,7 @@ fn authority_roles() -> Roles {
     Roles::AUTHORITY | Roles::OPERATOR | Roles::TAG
 }
 
-/// Whether a deployment can be made as planned, where nothing of it is yet.
+/// Tells whether a deployment can be made as planned, where nothing of it is yet.
 pub(crate) fn check(plan: &Plan) -> Result<(), InitError> {
     let invalid = |why: &str| Err(InitError::Invalid(why.to_owned()));
     let mut ids: Vec<u64> = plan.nodes.iter().map(|node| node.id).collect();

@@ -92,7 +92,7 @@ fn token_of(config: &NodeConfig, genesis: &GenesisInfo) -> String {
     format!("node {} of {}\n", config.id, genesis.origin)
 }
 
-/// Whether this node may begin from nothing, as a new member.
+/// Tells whether this node may begin from nothing, as a new member.
 ///
 /// # Errors
 /// When the token is there and is another node's.
@@ -202,7 +202,7 @@ async fn ask(
     NodeKeys::decode(&text[..]).map_err(|_| "what it sealed isn't keys".to_owned())
 }
 
-/// Whether these are keys of this log, as far as the genesis entry tells.
+/// Tells whether these are keys of this log, as far as the genesis entry tells.
 fn check(config: &NodeConfig, genesis: &GenesisInfo, keys: &NodeKeys) -> Result<(), String> {
     if !sillage_ledger::seal::Keyring::is_whole(&keys.keyring) {
         return Err("its keyring is damaged".to_owned());

@@ -89,7 +89,7 @@ struct Part<'w> {
     wanted: &'w SnapshotFile,
     size: u64,
     hasher: Sha256,
-    /// Whether nothing of this fetch has come yet.
+    /// True if nothing of this fetch has come yet.
     is_first: bool,
     /// What the peer says of the whole file.
     told: Option<[u8; 32]>,
@@ -190,7 +190,7 @@ fn hash_from(file: &mut File, most: u64, hasher: &mut Sha256, mut tell: impl FnM
 ///
 /// # Errors
 /// When the file can't be read.
-pub(super) fn read_out(
+pub(crate) fn read_out(
     mut file: File,
     offset: u64,
     prefix: &[u8],

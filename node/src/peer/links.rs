@@ -148,7 +148,7 @@ impl Links {
         self.ways.read().by_id.len()
     }
 
-    /// Whether this node is alone.
+    /// Tells whether this node is alone.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

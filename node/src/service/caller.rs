@@ -7,7 +7,7 @@ use sillage_rules::roles::Roles;
 use tonic::Request;
 
 use crate::core::Core;
-use crate::core::refusals::{from_read, not_entitled, refuse};
+use crate::refusals::{from_read, not_entitled, refuse};
 use crate::tls::{Caller, SpkiSha256};
 
 /// The party that calls.
@@ -37,7 +37,7 @@ pub(super) fn registered(core: &Core, caller: Option<&Caller>) -> Result<Party, 
     found.ok_or_else(|| refuse(Code::UnknownCaller))
 }
 
-/// Whether a party is refused because of what became of it, and not for its certificate.
+/// Tells whether a party is refused because of what became of it, and not for its certificate.
 pub(super) fn is_ended(refusal: &Refusal) -> bool {
     matches!(refusal.code, Code::RevokedKey | Code::UnknownCaller | Code::NotEntitled)
 }

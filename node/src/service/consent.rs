@@ -10,12 +10,12 @@ use super::reading::in_session;
 use crate::core::Core;
 use crate::core::disclose::devices::is_patient_itself;
 use crate::core::disclose::{Disclosed, tag_of};
-use crate::core::refusals::not_entitled;
+use crate::refusals::not_entitled;
 
 /// The roles that read what decides of any patient.
 const OF_ANYONE: Roles = Roles::READER.with(Roles::CONSENT_DESK).with(Roles::AUTHOR);
 
-/// Whether a party may open the records that decide on a patient. The one place where that is said.
+/// Tells whether a party may open the records that decide on a patient. The one place where that is said.
 fn may_open_rules(caller: &Party, tag: &[u8; 32]) -> bool {
     caller.roles.intersects(OF_ANYONE) || is_patient_itself(caller, tag)
 }

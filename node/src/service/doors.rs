@@ -14,8 +14,8 @@ use tonic::Request;
 
 use super::caller::{party, with_role};
 use crate::core::disclose::Disclosed;
-use crate::core::refusals::from_read;
 use crate::core::{Core, now_ms};
+use crate::refusals::from_read;
 
 /// Sources of a page where the caller doesn't say, and at most.
 const SOURCES_DEFAULT: u32 = 500;

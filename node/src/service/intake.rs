@@ -19,9 +19,9 @@ use tonic::Status;
 use super::caller;
 use crate::core::Core;
 use crate::core::bodies::Share;
-use crate::core::refusals::{refuse, to_status};
 use crate::core::submitting::requests::AUTHORIZE_BYTES_MAX;
 use crate::core::turns::Sort;
+use crate::refusals::{refuse, to_status};
 use crate::tls::Caller;
 
 /// Largest request that isn't a batch: 1,000 identities and their framing fit several times.

@@ -18,7 +18,7 @@ use super::{consent, doors, lookup, reading, voided};
 use crate::core::Core;
 use crate::core::disclose::Disclosed;
 use crate::core::disclose::entries::Entries;
-use crate::core::refusals::{from_read, not_entitled, refuse, to_status};
+use crate::refusals::{from_read, not_entitled, refuse, to_status};
 
 /// Streams listed in one answer.
 const STREAMS_MAX: usize = 10_000;

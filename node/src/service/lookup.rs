@@ -6,7 +6,7 @@ use sillage_rules::codes::Code;
 use sillage_rules::roles::Roles;
 
 use crate::core::Core;
-use crate::core::refusals::{from_read, not_entitled, refuse};
+use crate::refusals::{from_read, not_entitled, refuse};
 
 /// Services that sign or ask, and tag services, learn both tags, readers the open one, a patient its own.
 pub(super) async fn resolve(
@@ -36,7 +36,7 @@ pub(super) async fn resolve(
     Ok(ResolveTagsResponse { tags: shown })
 }
 
-/// Whether the caller could record anew under a tag, and hasn't to know it otherwise. Readers, auditors and the patient
+/// Tells whether the caller could record anew under a tag, and hasn't to know it otherwise. Readers, auditors and the patient
 /// must be able to check an erasure, and the authority erases what was recorded since. A party that can't record, such
 /// as a tag service, isn't told who was erased: to it an erased patient is like any other.
 fn records_alone(caller: &Party, resolved: &ResolvedTag) -> bool {

@@ -18,7 +18,7 @@ use crate::core::disclose::devices::is_patient_itself;
 use crate::core::disclose::entries::Entries;
 use crate::core::disclose::entry::READERS_OF_ENTRIES;
 use crate::core::disclose::{Disclosed, tag_of};
-use crate::core::refusals::{not_entitled, refuse};
+use crate::refusals::{not_entitled, refuse};
 use crate::tls::Caller;
 
 const TILE_WIDTH: u32 = sillage_proof::tile::TILE_WIDTH as u32;
@@ -138,7 +138,7 @@ async fn reader_of<T>(core: &Core, request: &Request<T>, tag: &[u8]) -> Result<P
     }
 }
 
-/// Whether a portal has an open session of a patient. It may have been opened a moment ago, through another node.
+/// Tells whether a portal has an open session of a patient. It may have been opened a moment ago, through another node.
 pub(super) async fn in_session(core: &Core, caller: &Party, tag: &[u8]) -> Result<bool, Refusal> {
     if !caller.roles.contains(Roles::PORTAL) {
         return Ok(false);

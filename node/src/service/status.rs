@@ -9,7 +9,7 @@ use sillage_rules::codes::Code;
 use tonic::Code as GrpcCode;
 use tonic::body::Body;
 
-use crate::core::refusals::{refuse, to_status};
+use crate::refusals::{refuse, to_status};
 
 const DETAILS: &str = "grpc-status-details-bin";
 

@@ -210,7 +210,7 @@ impl Place {
 }
 
 impl Door {
-    /// Whether there is room to spare again, in the port and for every caller.
+    /// Tells whether there is room to spare again, in the port and for every caller.
     fn is_relaxed(&self, callers: &HashMap<SpkiSha256, usize>) -> bool {
         let spare = |used: usize, max: usize| used <= max - max.div_ceil(8);
         let used = self.limits.connections_max - self.room.available_permits();

@@ -127,7 +127,7 @@ impl Identity {
     }
 }
 
-/// Whether it is a certificate of X.509 version 1 or 2.
+/// Tells whether it is a certificate of X.509 version 1 or 2.
 fn is_old(certificate: &[u8]) -> bool {
     let parsed = x509_parser::parse_x509_certificate(certificate);
     parsed.is_ok_and(|(_, parsed)| parsed.version() != x509_parser::x509::X509Version::V3)

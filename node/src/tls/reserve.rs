@@ -12,14 +12,25 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::accept::Full;
-use crate::core::condition::alarms::{Alarm, Alarms};
+
+/// The alarm that says that connections are used up.
+pub trait UsedUp: Send + Sync {
+    /// Raises it, with what was found.
+    fn raise(&self, found: String);
+
+    /// Tells whether it is raised.
+    fn is_raised(&self) -> bool;
+
+    /// Says that it is over.
+    fn clear(&self);
+}
 
 /// See the module.
 pub struct Reserve {
     max: usize,
     /// From the oldest on; to drop one closes its connection.
     open: Arc<Mutex<VecDeque<oneshot::Sender<()>>>>,
-    alarms: Alarms,
+    alarm: Box<dyn UsedUp>,
 }
 
 /// Held by a connection of the reserve; ready when it has to go.
@@ -30,8 +41,8 @@ pub struct Evicted {
 
 impl Reserve {
     /// Of at most `max` connections.
-    pub fn new(max: usize, alarms: Alarms) -> Self {
-        Self { max, open: Arc::default(), alarms }
+    pub fn new(max: usize, alarm: impl UsedUp + 'static) -> Self {
+        Self { max, open: Arc::default(), alarm: Box::new(alarm) }
     }
 
     /// Takes a place; the oldest connection goes where there is none.
@@ -47,23 +58,23 @@ impl Reserve {
 
     /// Says that connections are used up; `true` for who says it first.
     pub fn is_used_up(&self, full: &Full) -> bool {
-        let first = !self.alarms.is_raised(Alarm::ConnectionsUsedUp);
+        let first = !self.alarm.is_raised();
         let found = match full {
             Full::Port(max) => format!("all {max} connections of the client port are open"),
             Full::Caller(max) => format!("one caller has {max} connections open; the log names its certificate's hash"),
         };
-        self.alarms.raise(Alarm::ConnectionsUsedUp, found);
+        self.alarm.raise(found);
         first
     }
 
-    /// Whether connections are used up.
+    /// Tells whether connections are used up.
     pub fn is_raised(&self) -> bool {
-        self.alarms.is_raised(Alarm::ConnectionsUsedUp)
+        self.alarm.is_raised()
     }
 
     /// Says that there is room again.
     pub fn relax(&self) {
-        self.alarms.clear(Alarm::ConnectionsUsedUp);
+        self.alarm.clear();
     }
 }
 
@@ -84,6 +95,7 @@ impl Drop for Evicted {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::condition::alarms::{Alarm, Alarms};
     use crate::metrics::Metrics;
 
     fn has_to_go(evicted: &mut Evicted) -> bool {

@@ -11,9 +11,9 @@ use sillage_proof::tag::TagError;
 
 use crate::decide::record::DecisionError;
 use crate::entry::EntryError;
+use crate::error::RecordError;
 use crate::index::IndexError;
 use crate::limits::ERASED_INDICES_MAX;
-use crate::record::RecordError;
 
 /// A part of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

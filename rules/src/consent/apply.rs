@@ -13,8 +13,8 @@ use super::name::{ActorKind, ActorName};
 use super::people::{BreakGlass, DepositedItem, Feed, Membership, Representation};
 use super::state::*;
 use super::{Meta, PatientState};
+use crate::login::REMEMBERED_MS;
 use crate::time::TimeMs;
-use crate::will::REMEMBERED_MS;
 
 /// Up to this many records that ended something, and memberships of the care team, none is forgotten.
 const LOOKED_AT: usize = 64;

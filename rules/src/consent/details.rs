@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 
 use crate::check;
 use crate::codes::Code;
+use crate::error::RecordError;
 use crate::limits::*;
-use crate::record::RecordError;
 
 /// Most characters of a path that an error shows: the names of unknown fields are the author's.
 const PATH_CHARS_MAX: usize = 120;

@@ -9,8 +9,8 @@ use super::details::{self, LIST_MAX};
 use super::name::{Actor, ActorKind, ActorName};
 use super::token::{Action, Effect};
 use crate::check;
+use crate::error::RecordError;
 use crate::limits::ID_BYTES_MAX;
-use crate::record::RecordError;
 use crate::time::TimeMs;
 
 /// Exceptions of one directive.

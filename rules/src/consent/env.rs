@@ -10,8 +10,8 @@ use super::details;
 use super::name::{Actor, ActorKind, ActorName};
 use super::token::{Action, Case};
 use crate::check;
+use crate::error::RecordError;
 use crate::facts::LATE_AFTER_MS_MIN;
-use crate::record::RecordError;
 
 /// Entries of one list of a policy, rows of a matrix, applications of a catalogue: what fits into a record's details.
 pub const ROWS_MAX: usize = 2_048;

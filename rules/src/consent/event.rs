@@ -11,9 +11,10 @@ use super::people::{BreakGlass, DepositedItem, Feed, Membership, Representation,
 use super::token::Case;
 use crate::check;
 use crate::device::DeviceRegistered;
+use crate::error::RecordError;
 use crate::kind::{Group, Kind};
 use crate::limits::TEXT_BYTES_MAX;
-use crate::record::{ParsedRecord, RecordError};
+use crate::record::ParsedRecord;
 use crate::time::TimeMs;
 
 /// The change that a record makes to decisions.

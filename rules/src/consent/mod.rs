@@ -48,8 +48,9 @@ pub use token::{Action, Case, Effect, Power, Relation};
 
 pub(crate) use token::tokens;
 
-use crate::record::{ParsedRecord, RecordError};
-use crate::will::binding::record_digest;
+use crate::error::RecordError;
+use crate::login::binding::record_digest;
+use crate::record::ParsedRecord;
 
 /// The ledger's own knowledge of a record, beside the record's content.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use sillage_proto::v1;
 
 use crate::check;
 use crate::codes::Code;
+use crate::error::RecordError;
 use crate::ident::{self, IdentError, resource, spelling};
 use crate::limits::ID_BYTES_MAX;
-use crate::record::RecordError;
 
 /// The system of the patient of a record; the id is `self`.
 pub const PATIENT_SYSTEM: &str = "urn:sillage:patient";

@@ -8,8 +8,8 @@ use super::env::Policy;
 use super::name::{Actor, ActorKind, ActorName};
 use super::token::{Case, Power, Relation};
 use crate::check;
+use crate::error::RecordError;
 use crate::limits::{LABEL_BYTES_MAX, TEXT_BYTES_MAX};
-use crate::record::RecordError;
 use crate::time::TimeMs;
 
 /// Someone acts in the patient's place: details of `representation.registered`.

@@ -9,8 +9,8 @@ use super::directive::{Directive, Grantee, Provision};
 use super::name::{Actor, ActorName};
 use super::people::{BreakGlass, DepositedItem, Feed, Membership, PROFESSIONALS};
 use super::{Event, Meta};
+use crate::error::RecordError;
 use crate::ident::{IdentError, spelling};
-use crate::record::RecordError;
 
 type Done = Result<(), RecordError>;
 

@@ -7,9 +7,9 @@ use sillage_proto::v1;
 use crate::check;
 use crate::codes::Code;
 use crate::consent::{Action, Actor, is_authenticated, spelling};
+use crate::error::RecordError;
 use crate::limits::*;
-use crate::record::RecordError;
-use crate::will;
+use crate::login;
 
 /// The version of requests.
 pub const REQUEST_VERSION: u32 = 1;
@@ -88,7 +88,7 @@ impl ParsedRequest {
             as_request(check::check_correlation(correlation)).map_err(|error| error.within("correlation"))?;
         }
         if let Some(will) = &message.will {
-            as_request(will::check_bounds(will)).map_err(|error| error.within("will"))?;
+            as_request(login::check_bounds(will)).map_err(|error| error.within("will"))?;
         }
         let bytes = message.encode_to_vec();
         Ok(Self { message, bytes, tag, secret_tag, actor, action })

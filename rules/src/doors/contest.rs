@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::check;
 use crate::consent::details;
+use crate::error::RecordError;
 use crate::kind::{Group, Kind};
 use crate::limits::TEXT_BYTES_MAX;
-use crate::record::RecordError;
 
 /// How long there is to answer, in milliseconds of ledger time: one month (Regulation (EU) 2016/679, art. 12(3)), counted as 30 days.
 pub const DUE_MS: u64 = 30 * 86_400_000;

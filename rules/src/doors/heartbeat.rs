@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 use sillage_proto::v1;
 
-use super::sources::STRUCTURE_BYTES_MAX;
 use crate::check;
 use crate::consent::details;
+use crate::error::RecordError;
 use crate::kind::Kind;
-use crate::record::{ParsedRecord, RecordError, new_message};
-use crate::stream::StreamLabel;
+use crate::record::{ParsedRecord, new_message};
+use crate::sources::{label, structure};
 use crate::time::{ParisDay, TimeMs};
 
 /// Streams that one heartbeat names.
@@ -107,22 +107,5 @@ impl Heartbeat {
             true => Err(RecordError::malformed("streams", "must be strictly ascending by `stream`")),
             false => Ok(()),
         }
-    }
-}
-
-/// The name of a source or of a stream.
-pub(super) fn label(path: &str, text: &str) -> Result<(), RecordError> {
-    StreamLabel::parse(text)
-        .map(drop)
-        .map_err(|_| RecordError::malformed(path, "1 to 64 characters of a-z, 0-9, '.', '_' and '-'"))
-}
-
-/// The name of a structure.
-pub(super) fn structure(path: &str, text: &str) -> Result<(), RecordError> {
-    check::required(path, text)?;
-    check::line(path, text, STRUCTURE_BYTES_MAX)?;
-    match text.trim() == text {
-        true => Ok(()),
-        false => Err(RecordError::malformed(path, "has spaces around it")),
     }
 }

@@ -6,10 +6,12 @@
 pub mod contest;
 pub mod heartbeat;
 pub mod session;
-pub mod sources;
 
+pub use crate::sources;
+
+use crate::error::RecordError;
 use crate::kind::Kind;
-use crate::record::{ParsedRecord, RecordError};
+use crate::record::ParsedRecord;
 
 use self::contest::{ContestAnswered, ContestClosed, ContestOpened};
 use self::heartbeat::Heartbeat;

@@ -6,7 +6,8 @@ use sillage_proof::keys::AuthorId;
 
 use crate::codes::Code;
 use crate::consent::details;
-use crate::record::{ParsedRecord, RecordError};
+use crate::error::RecordError;
+use crate::record::ParsedRecord;
 
 /// Length of a VRF proof.
 const PROOF_BYTES: usize = 80;

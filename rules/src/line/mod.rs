@@ -24,10 +24,11 @@ pub use will::{IssuerKeyLine, IssuerLine, WillLine};
 
 use crate::codes::Code;
 use crate::consent::spelling;
+use crate::error::RecordError;
 use crate::ident::{self, Checks, IdentError, Ins};
 use crate::kind::{Group, Kind};
 use crate::limits::LINE_BYTES_MAX;
-use crate::record::{ParsedRecord, RecordError, new_message};
+use crate::record::{ParsedRecord, new_message};
 use crate::time::TimeMs;
 
 /// One record, as JSON.

@@ -5,7 +5,7 @@ use sillage_proof::keys::AuthorId;
 
 use super::is_default;
 use crate::doors::sources::{ListedSource, SourcesChange};
-use crate::record::RecordError;
+use crate::error::RecordError;
 use crate::time::TimeMs;
 
 /// Changes of the list: also the file that `sillage sources publish` reads.

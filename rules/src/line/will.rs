@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sillage_proto::v1;
 
 use super::is_default;
-use crate::record::RecordError;
+use crate::error::RecordError;
 use crate::will::issuer::Issuer;
 
 /// Bytes as hexadecimal text.

@@ -3,10 +3,10 @@
 use sillage_proof::keys::PublicKey;
 use sillage_proto::v1;
 
-use crate::act::{TlsSpki, bytes32, key_message, parse_key};
 use crate::check::{at_most, line, required};
+use crate::error::RecordError;
 use crate::limits::{ADDRESS_BYTES_MAX, NODE_NAME_BYTES_MAX, NODES_MAX};
-use crate::record::RecordError;
+use crate::message_keys::{TlsSpki, bytes32, key_message, parse_key};
 
 /// A node of a set.
 #[derive(Debug, Clone, PartialEq, Eq)]

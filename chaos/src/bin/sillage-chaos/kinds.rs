@@ -93,7 +93,7 @@ impl fmt::Display for Kind {
 }
 
 impl Need {
-    /// Whether this machine has it.
+    /// Tells whether this machine has it.
     ///
     /// # Errors
     /// The missing part.

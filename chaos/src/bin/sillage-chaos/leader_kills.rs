@@ -113,7 +113,7 @@ pub async fn kill_leaders(
     Ok(report)
 }
 
-/// Whether something new is acknowledged before everyone's patience is over.
+/// Tells whether something new is acknowledged before everyone's patience is over.
 async fn acknowledged_again(bench: &Bench) -> bool {
     let (began, before) = (Instant::now(), bench.tally().records());
     while began.elapsed() < CAUGHT_UP_MAX {

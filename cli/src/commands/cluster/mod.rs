@@ -61,7 +61,7 @@ async fn status(context: &Context, as_json: bool) -> Result<Ended, ClientError> 
     }
 }
 
-/// What a node says of itself; one of before the word knows less.
+/// The status that a node says of itself; one of before the word knows less.
 fn status_of(node: &v1::NodeStatus) -> &str {
     match (node.reachable, node.status.as_str()) {
         (false, _) => "unreachable",

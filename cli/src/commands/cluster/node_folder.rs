@@ -31,7 +31,7 @@ pub struct NodePlan<'a> {
     pub members: &'a v1::MembersResponse,
 }
 
-/// Whether a folder can be made in `dir`: before anything goes on record.
+/// Tells whether a folder can be made in `dir`: before anything goes on record.
 ///
 /// # Errors
 /// When there is something, or the profile can't issue certificates.

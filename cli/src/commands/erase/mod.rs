@@ -213,7 +213,7 @@ async fn expired(session: &Session, rules: &Path, dry_run: bool, patience: Durat
     }
 }
 
-/// Whose each key is.
+/// The holder of each key.
 async fn sources(session: &Session) -> Result<BTreeMap<KeyId, Source>, ClientError> {
     let unreadable = |_| failed("the list of parties cannot be read: ask another node");
     let mut sources = BTreeMap::new();

@@ -33,7 +33,7 @@ const YEARS_MAX: u32 = 150;
 const YEAR_MS: u64 = 36_525 * 864_000 + 86_400_000 / 3;
 const GROUND_DEFAULT: &str = "the time of keeping is over";
 
-/// Who signed an entry.
+/// The signer of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// Id of the author.
@@ -96,7 +96,7 @@ impl Rules {
     /// Reads a file of rules.
     ///
     /// # Errors
-    /// What can't be understood, and any rule under three years.
+    /// Anything that can't be understood, and any rule under three years.
     pub fn parse(text: &str) -> Result<Self, String> {
         let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
         let mut rules = Vec::with_capacity(file.rule.len() + 1);
@@ -157,7 +157,7 @@ pub struct Gathering<'a> {
     rules: &'a Rules,
     sources: BTreeMap<KeyId, Source>,
     now_ms: u64,
-    /// Whose batch the entries belong to.
+    /// The party whose batch the entries belong to.
     source: Option<Source>,
     found: BTreeMap<([u8; 32], String), BTreeSet<LeafIndex>>,
 }
@@ -208,7 +208,7 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    /// What an act erased already.
+    /// The entries that an act erased already.
     fn forget(&mut self, entry: &RecordEntry, record: &[u8]) -> Result<(), String> {
         let parsed = ParsedRecord::parse(record).map_err(|error| format!("entry {}: {error}", entry.index))?;
         let Some(Act::Erased { indices, .. }) = parsed.act() else {

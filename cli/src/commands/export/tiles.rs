@@ -77,7 +77,7 @@ fn check_folder(dir: &Path, newest: &Checkpoint) -> Result<(), ClientError> {
     }
 }
 
-/// Who may read a file.
+/// The readers of a file.
 #[derive(Clone, Copy)]
 enum Kept {
     ByAll,

@@ -83,7 +83,7 @@ pub(super) fn noted(remark: &Remark<From>, lang: Lang) -> String {
     }
 }
 
-/// What is said of a document, in the language that was chosen: codes, paths and options stay as they are.
+/// The words about a document, in the language that was chosen: codes, paths and options stay as they are.
 pub(super) fn said(english: &str, lang: Lang) -> String {
     match lang {
         Lang::En => english.to_owned(),

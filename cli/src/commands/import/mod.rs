@@ -92,7 +92,7 @@ fn in_words(error: ClientError) -> ClientError {
 struct Printing<'a> {
     import: Import<'a, From>,
     failed: bool,
-    /// Whether demonstration identities are made.
+    /// True if demonstration identities are made.
     demo: bool,
     /// The language of what isn't imported, and why.
     lang: Lang,

@@ -34,7 +34,7 @@ use crate::{Ended, output};
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "A patient's own device")]
 pub struct DeviceArgs {
-    /// Who established the patient's identity; without it, as the profile's [auth] says
+    /// Issuer that established the patient's identity; without it, as the profile's [auth] says
     #[arg(long, value_name = "TEXT")]
     pub login_issuer: Option<String>,
     /// By what means; without it, as the profile's [auth] says
@@ -52,7 +52,7 @@ pub struct DeviceArgs {
     pub replaces: Option<String>,
 }
 
-/// Whose device is registered.
+/// The patient whose device is registered.
 pub(super) struct Patient<'a> {
     pub ins: &'a str,
     pub oid: &'a str,
@@ -60,7 +60,7 @@ pub(super) struct Patient<'a> {
     pub auth: Option<v1::Authentication>,
 }
 
-/// What the record under the secret tag will say, kept until it is sent.
+/// The content of the record under the secret tag, kept until it is sent.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Later {
@@ -147,7 +147,7 @@ async fn authority_name(session: &Session) -> Result<String, ClientError> {
     Ok(answer.caller.map(|caller| caller.name).unwrap_or_default())
 }
 
-/// Whether the patient can be told at all.
+/// Tells whether the patient can be told at all.
 ///
 /// # Errors
 /// When the INS is none, or no node says the patient's tags.
@@ -210,7 +210,7 @@ pub(super) async fn register(
     print(&receipt, what)
 }
 
-/// What nodes say of an act that they don't all know.
+/// The nodes' answer to an act that they don't all know.
 const UNKNOWN_YET: &str = "the nodes don't all know";
 
 /// The same, in a log whose nodes don't all know commitments: the act names the tags.

@@ -128,7 +128,7 @@ async fn check_act(session: &Session, args: &RegisterArgs, mut party: PartyRegis
     record.map(drop).map_err(|error| ClientError::rejected(error.code, error.to_string()))
 }
 
-/// What was made for a new party.
+/// The files that were made for a new party.
 struct Made {
     key: PublicKey,
     spki_sha256: [u8; 32],

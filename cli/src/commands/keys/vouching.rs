@@ -39,7 +39,7 @@ Roles, each as small as a job; a service takes those that its job needs:
   operator      sees status and metrics
   authority     registers parties, and all else that holds for everybody";
 
-/// Whom a party vouches for.
+/// The names for which a party vouches.
 #[derive(Debug, Default, Args)]
 pub struct VouchedArgs {
     /// A structure for which its actors act: FINESS or another id, as records name it
@@ -187,7 +187,7 @@ pub async fn change(session: &Session, args: VouchingArgs) -> Result<Ended, Clie
     )
 }
 
-/// Whom a party vouches for, in words.
+/// The names for which a party vouches, in words.
 pub fn in_words(party: &v1::Party) -> String {
     let vouching = party.vouching.clone().unwrap_or_default();
     let lists = [

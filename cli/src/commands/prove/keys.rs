@@ -78,7 +78,7 @@ fn say(followed: &Followed, none: bool) {
 #[derive(Debug)]
 struct Followed {
     policy: Vec<u8>,
-    /// What was proven under it, in order.
+    /// The steps that were proven under it, in order.
     proven: Vec<Rotated>,
     /// Changes that the old policy had already, or a later one of the same key.
     known: usize,
@@ -123,11 +123,11 @@ fn follow(
     Ok(Followed { policy: under.policy, proven, known, is_joint: under.incoming.is_some() })
 }
 
-/// What the log's own keys prove of it.
+/// The part of it that the log's own keys prove.
 struct History<'a> {
     origin: &'a Origin,
     changes: &'a [Rotated],
-    /// Whom to trust before each change, and after the last.
+    /// The keys to trust before each change, and after the last.
     trusts: Vec<Trust>,
 }
 
@@ -154,7 +154,7 @@ impl<'a> History<'a> {
         self.trusts.iter().rposition(is)
     }
 
-    /// Whether a policy that names other nodes than those that ever counted has this change: what it brought is in it, or
+    /// Tells whether a policy that names other nodes than those that ever counted has this change: what it brought is in it, or
     /// what came later.
     fn is_listed(&self, policy: &Policy, at: usize) -> bool {
         let lists = |key: &VerifierKey| {

@@ -106,7 +106,7 @@ pub(super) fn with_nodes(
     Ok(out.join(&b'\n'))
 }
 
-/// What a group asks for, once it has other members.
+/// The demand of a group, once it has other members.
 fn threshold_for(threshold: &[u8], before: usize, now: usize) -> Vec<u8> {
     let number = std::str::from_utf8(threshold).ok().and_then(|text| text.parse::<usize>().ok());
     match number {

@@ -124,7 +124,7 @@ pub async fn run(context: &Context, args: TraceArgs) -> Result<Ended, ClientErro
     Ok(Ended::Done)
 }
 
-/// Whether a line concerns what is asked for. The ledger doesn't filter by these: it would have to open every record.
+/// Tells whether a line concerns what is asked for. The ledger doesn't filter by these: it would have to open every record.
 fn concerns(line: &TracedLine, category: Option<&str>, document: Option<&str>) -> bool {
     let items: Vec<v1::Item> = match (&line.line.record, &line.line.decision) {
         (Some(record), _) => record.message().items.clone(),

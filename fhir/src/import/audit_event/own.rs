@@ -9,7 +9,7 @@ use sillage_rules::limits;
 use super::super::FhirError;
 use super::super::read::{cut, list, own, text, word};
 
-/// What is said of a basis that points into a log whose name an older export doesn't say.
+/// The word for a basis that points into a log whose name an older export doesn't say.
 const ANOTHER_LOG: &str = "another-log";
 
 /// The extensions of one event.
@@ -112,7 +112,7 @@ fn basis(extension: &Value) -> Result<v1::Basis, FhirError> {
     Ok(v1::Basis { kind: kind.into(), r#ref: cut(&r#ref, limits::ID_BYTES_MAX) })
 }
 
-/// Whether a basis points into another log, as an import wrote it.
+/// Tells whether a basis points into another log, as an import wrote it.
 pub(crate) fn is_foreign(reference: &str) -> bool {
     reference.split_once('#').is_some_and(|(log, _)| log.contains('/') || log == ANOTHER_LOG)
 }

@@ -18,7 +18,7 @@ use super::super::read::without_what_does_not_fit;
 
 /// Room for the tag, and for what is said of a part.
 const RESERVED_BYTES: usize = 1_024;
-/// What protobuf adds to an item, and JSON to an entity.
+/// The bytes that protobuf adds to an item, and JSON to an entity.
 const FRAMING_BYTES: usize = 16;
 
 /// The items of a record to be, each with the place of its entity in the original.

@@ -1,4 +1,4 @@
-//! Who: references of a Consent as the names that the ledger decides by.
+//! Actors: references of a Consent as the names that the ledger decides by.
 //!
 //! | reference to | becomes |
 //! | --- | --- |
@@ -104,7 +104,7 @@ impl<'a> Actors<'a> {
         Ok(vec![Grantee::Keys(Box::new(keys))])
     }
 
-    /// What a reference means: by its type, else by the system of its identifier.
+    /// The sort of thing that a reference means: by its type, else by the system of its identifier.
     fn sort(&self, reference: &Value) -> String {
         let found = self.references.target_type(reference);
         if !found.is_empty() {
@@ -121,7 +121,7 @@ impl<'a> Actors<'a> {
         sort.to_owned()
     }
 
-    /// Whether nothing but a reference names whom a denial is for: nobody asks for access under it.
+    /// Tells whether nothing but a reference names whom a denial is for: nobody asks for access under it.
     fn is_nobodys_name(&self, sort: &str, reference: &Value) -> bool {
         let (_, identifiers) = self.references.named_outside(reference);
         let has_practitioner =
@@ -179,7 +179,7 @@ impl<'a> Actors<'a> {
         Ok(out)
     }
 
-    /// Whether a reference means the Consent's own patient.
+    /// Tells whether a reference means the Consent's own patient.
     pub fn is_patient(&self, reference: &Value) -> bool {
         let (own, theirs) = (self.references.named_outside(self.patient), self.references.named_outside(reference));
         let same_text = !own.0.is_empty() && own.0 == theirs.0;
@@ -258,7 +258,7 @@ pub(super) fn matches_nobody(path: &str) -> FhirError {
     FhirError::new(path, why)
 }
 
-/// Whether a grantee has a name that is a reference alone.
+/// Tells whether a grantee has a name that is a reference alone.
 pub(super) fn is_a_reference(grantee: &Grantee) -> bool {
     let Grantee::Keys(keys) = grantee else { return false };
     let names = [&keys.professional, &keys.person, &keys.app].into_iter().flatten();

@@ -53,7 +53,7 @@ impl<'a> Carried<'a> {
         }
     }
 
-    /// What is read of the rule alone: kind, details, items; of who signed, role and structure. The rest is in `base`.
+    /// The fields that are read of the rule alone: kind, details, items; of who signed, role and structure. The rest is in `base`.
     ///
     /// # Errors
     /// With the path of the part that is missing, not known, there twice, or not understood.
@@ -89,7 +89,7 @@ impl<'a> Carried<'a> {
         Ok(v1::Record { kind: kind.code().into(), actor: Some(signer), ..base })
     }
 
-    /// What the ledger would refuse of the record, with the part that it is about.
+    /// The ledger's refusal of the record, with the part that it is about.
     pub fn refusal(&self, error: &RecordError) -> FhirError {
         let field = error.path.split(['.', '[', ':']).next().unwrap_or_default();
         let part = match field {

@@ -1,11 +1,11 @@
-//! What a Consent of our own export carries, and what of it is refused.
+//! Rules that a Consent of our own export carries, and refusals of them.
 
 use serde_json::{Value, json};
 
 use super::super::{MappedRecord, map};
 use super::*;
 
-/// What the patient masked, as it is exported.
+/// The patient's mask, as it is exported.
 fn masked() -> Value {
     json!({
         "resourceType": "Consent",

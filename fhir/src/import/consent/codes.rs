@@ -7,9 +7,9 @@ use super::super::read::text;
 
 /// Purposes: the value set v3-PurposeOfUse is made of codes of this system.
 pub const PURPOSES: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
-/// What one may do.
+/// Code system of actions.
 pub const ACTIONS: &str = "http://terminology.hl7.org/CodeSystem/consentaction";
-/// What one may do, as the ledger names it.
+/// Code system of actions, as the ledger names them.
 pub const OUR_ACTIONS: &str = "https://sillage.example/fhir/CodeSystem/action";
 /// Labels and categories, as the ledger names them: whatever the record stores use.
 pub(super) const OUR_LABELS: &str = "https://sillage.example/fhir/CodeSystem/label";
@@ -199,7 +199,7 @@ pub fn category_system(category: &str) -> &'static str {
     if resource { CLASS_SYSTEMS[0] } else { OUR_CATEGORIES }
 }
 
-/// What the base policy that a coding of `Consent.policyRule` names does with everything that no provision speaks of.
+/// The effect of the base policy that a coding of `Consent.policyRule` names on everything that no provision speaks of.
 pub(super) fn policy_rule(coding: &Value) -> Option<Effect> {
     if text(coding, "system") != ACT_CODES {
         return None;

@@ -7,7 +7,7 @@ use sillage_rules::time::TimeMs;
 
 use super::rule::{self, Rule};
 
-/// What a directive says beside its rule.
+/// The fields of a directive beside its rule.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rest {
     pub collected: Option<Collected>,

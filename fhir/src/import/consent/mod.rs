@@ -78,7 +78,7 @@ pub const SYSTEM_LOG: &str = "urn:sillage:log";
 /// System of the identifiers of directives in a Consent of our own export.
 pub const SYSTEM_DIRECTIVE: &str = "urn:sillage:directive";
 
-/// What a permit without an action permits.
+/// Actions of a permit that names none.
 pub const ACTIONS_ASSUMED: [Action; 2] = [Action::Read, Action::Search];
 
 /// Directives of one Consent: with the original in each, they fit one batch.
@@ -200,7 +200,7 @@ struct Consent<'a> {
     root: &'a Value,
     references: References<'a>,
     actors: Actors<'a>,
-    /// What it carries instead of a directive.
+    /// The rule that it carries instead of a directive.
     carried: Option<Carried<'a>>,
 }
 
@@ -235,7 +235,7 @@ impl<'a> Consent<'a> {
         }
     }
 
-    /// What changes the meaning of the whole.
+    /// Refuses elements that change the meaning of the whole.
     fn check_meaning(&self) -> Result<(), FhirError> {
         if self.root.get("implicitRules").is_some() {
             let why = "rules that aren't known here may change the meaning";
@@ -349,7 +349,7 @@ impl<'a> Consent<'a> {
         }
     }
 
-    /// What `policyRule` says, and whether a `policy` contradicts the provision.
+    /// The effect that `policyRule` says, and whether a `policy` contradicts the provision.
     fn base_policy(&self) -> Result<Option<Effect>, FhirError> {
         let permits = text(&self.root["provision"], "type") == "permit";
         for (i, policy) in list(self.root, "policy").iter().enumerate() {
@@ -436,7 +436,7 @@ impl<'a> Consent<'a> {
         }
     }
 
-    /// What all records of this Consent have in common.
+    /// The fields that all records of this Consent have in common.
     fn record(&self, original: &[u8]) -> Result<v1::Record, FhirError> {
         let path = self.time_path();
         let given = start_ms(text(self.root, "dateTime"));
@@ -454,7 +454,7 @@ impl<'a> Consent<'a> {
         })
     }
 
-    /// Who gave it: the first performer; none: the patient.
+    /// The giver: the first performer; none: the patient.
     fn signer_name(&self) -> Result<ActorName, FhirError> {
         match list(self.root, "performer").first() {
             Some(performer) if !self.actors.is_patient(performer) => {
@@ -482,13 +482,13 @@ impl<'a> Consent<'a> {
         Some(v1::Authentication { issuer: part("issuer"), method: part("method"), eidas_level: part("eidas-level") })
     }
 
-    /// Who collected it, by which Consents of the same id are told apart: those of two logs too. None where nobody did, for the one
+    /// The collector, by which Consents of the same id are told apart: those of two logs too. None where nobody did, for the one
     /// who gave it proved who they are.
     fn collector(&self, original: &[u8]) -> Option<ActorName> {
         self.rest(original).ok()?.collected.map(|collected| collected.collector)
     }
 
-    /// Who collected it, and the proof of it; and what it replaces.
+    /// The collector, with the proof; and the directive that it replaces.
     fn rest(&self, original: &[u8]) -> Result<Rest, FhirError> {
         let superseded = extensions(self.root, EXTENSION_SUPERSEDES).next();
         let supersedes = superseded.map(|extension| text(extension, "valueString").to_owned());

@@ -143,7 +143,7 @@ fn actions(provision: &Value, path: &str, effect: Effect) -> Parsed<Option<Vec<A
     Ok((!actions.is_empty()).then_some(actions))
 }
 
-/// What the codes of one concept say together: all of it in a denial; none where a permit doesn't say the same in each.
+/// The actions that the codes of one concept mean together: all of it in a denial; none where a permit doesn't say the same in each.
 fn all_said(concept: &Value, effect: Effect) -> Option<Vec<Action>> {
     let mut known = codings(concept).filter_map(codes::actions);
     let first = known.next().unwrap_or_default();
@@ -165,7 +165,7 @@ fn ambiguous(at: &str) -> FhirError {
     FhirError::new(at, "the codes of one action say different things: which is permitted? Give each its own action")
 }
 
-/// What denies retrieval denies it however it is done.
+/// A denial of retrieval denies it however it is done.
 fn with_all_looking(mut actions: Vec<Action>) -> Vec<Action> {
     let looks = [Action::Read, Action::Search].iter().all(|action| actions.contains(action));
     let more = [Action::Download, Action::Print].into_iter().filter(|more| looks && !actions.contains(more));

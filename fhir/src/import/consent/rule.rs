@@ -1,4 +1,4 @@
-//! What a provision says, and how provisions inside each other become directives.
+//! The meaning of a provision, and how provisions inside each other become directives.
 //!
 //! FHIR and the ledger nest differently. In FHIR an inner provision is an exception to the outer one: what it names
 //! replaces what the outer one names, and it may reach beyond it (permit normal data to the hospital; inside it: permit
@@ -84,7 +84,7 @@ impl Rule {
         }
     }
 
-    /// Whether it is about less than everything.
+    /// Tells whether it is about less than everything.
     pub fn is_narrow(&self) -> bool {
         let says = [&self.categories, &self.labels, &self.items, &self.purposes].into_iter().any(Option::is_some);
         says || self.actions.is_some() || self.grantees.is_some() || self.from_ms.is_some() || self.until_ms.is_some()
@@ -156,7 +156,7 @@ fn is_inside<T: PartialEq>(own: &Option<Vec<T>>, outer: &Option<Vec<T>>) -> bool
     own.as_ref().is_some_and(|own| own.iter().all(|value| outer.contains(value)))
 }
 
-/// Whether everyone whom `inner` means is meant by `outer` too, as far as can be told from the keys.
+/// Tells whether everyone whom `inner` means is meant by `outer` too, as far as can be told from the keys.
 fn is_narrower(inner: &Grantee, outer: &Grantee) -> bool {
     let (Grantee::Keys(inner), Grantee::Keys(outer)) = (inner, outer) else {
         return *outer == Grantee::Anyone;

@@ -1,4 +1,4 @@
-//! What becomes of Consents. The published IHE examples are read where they are found; everything else is made here.
+//! Consents become directives. The published IHE examples are read where they are found; everything else is made here.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ fn demo() -> PatientMap {
     PatientMap::empty(true)
 }
 
-/// What the patient Claire signed at the hospital F100: treatment, payment, operations.
+/// The Consent that the patient Claire signed at the hospital F100: treatment, payment, operations.
 fn consent() -> Value {
     json!({
         "resourceType": "Consent",

@@ -20,7 +20,7 @@ pub(super) struct Schema {
     pub elements: &'static [Element],
 }
 
-/// What a complex type may carry besides its own elements.
+/// The elements that a complex type may carry besides its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sort {
     /// `resourceType`, an `id` of the form of ids, `modifierExtension`.
@@ -41,7 +41,7 @@ pub(super) struct Element {
     pub many: bool,
 }
 
-/// What an element holds.
+/// The content of an element.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     /// `id`: 1 to 64 of `A-Z a-z 0-9 - .`
@@ -84,7 +84,7 @@ impl Kind {
     }
 }
 
-/// What `value` and the name of a datatype hold in an extension (<https://hl7.org/fhir/R4/datatypes.html#open>); none: there is
+/// The content of `value` and the name of a datatype in an extension (<https://hl7.org/fhir/R4/datatypes.html#open>); none: there is
 /// no such datatype.
 pub(super) fn extension_value(datatype: &str) -> Option<Kind> {
     use datatypes::*;

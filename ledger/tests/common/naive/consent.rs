@@ -45,7 +45,7 @@ struct Owned {
     last: u64,
 }
 
-/// Whether a state is folded from it.
+/// Tells whether a state is folded from it.
 fn counts(event: &Event) -> bool {
     let documents = matches!(event, Event::Policy(_) | Event::Matrix(_) | Event::Catalogue(_));
     !documents && !matches!(event, Event::Deposit(_) | Event::ItemsDeleted(_))
@@ -232,7 +232,7 @@ impl Consent {
         Ok((decision, secret))
     }
 
-    /// Whether a record can be erased by itself.
+    /// Tells whether a record can be erased by itself.
     pub fn is_in_force(&self, tag: &Tag, index: u64, time: u64) -> bool {
         self.state(tag).is_in_force(LeafIndex(index), LedgerTimeMs(time))
     }

@@ -36,7 +36,7 @@ impl Signed {
         &self.verified
     }
 
-    /// Whether a key of this name has cosigned it.
+    /// Tells whether a key of this name has cosigned it.
     pub fn is_cosigned_by(&self, name: &str) -> bool {
         self.verified.cosignatures.keys().any(|(key, _)| key == name)
     }

@@ -18,13 +18,13 @@ const COMMAND_VERSION: u32 = 2;
 /// What came since the last index commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pending {
-    /// Whether any entry came.
+    /// True if any entry came.
     pub any: bool,
     /// Patients that have entries among what came.
     pub patients: u64,
 }
 
-/// Whether one is due, `since` the last one was proposed by this leader (`None`: it has proposed none yet).
+/// Tells whether one is due, `since` the last one was proposed by this leader (`None`: it has proposed none yet).
 pub fn is_due(pending: Pending, since: Option<Duration>) -> bool {
     let rested = since.is_none_or(|since| since >= INTERVAL);
     pending.any && (rested || pending.patients >= CHANGED_MAX)

@@ -25,7 +25,7 @@ use super::witness::{WitnessAnswer, WitnessClient};
 use crate::config::NodeConfig;
 use crate::core::Core;
 use crate::core::condition::alarms::Alarm;
-use crate::core::refusals::from_read;
+use crate::refusals::from_read;
 
 /// After a failure, doubled up to the greatest.
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
@@ -55,12 +55,12 @@ impl WitnessAnswers {
         Self { waiting: AtomicUsize::new(waiting), since: OnceLock::new(), behind: AtomicBool::new(false) }
     }
 
-    /// Whether all have answered, or were waited for long enough. For a leader.
+    /// Tells whether all have answered, or were waited for long enough. For a leader.
     pub fn is_over(&self) -> bool {
         self.waiting.load(Ordering::Acquire) == 0 || self.since.get_or_init(Instant::now).elapsed() >= ASK_MAX
     }
 
-    /// Whether a witness has proven that this log has lost entries.
+    /// Tells whether a witness has proven that this log has lost entries.
     pub fn is_behind(&self) -> bool {
         self.behind.load(Ordering::Acquire)
     }
@@ -116,7 +116,7 @@ impl Default for Feed {
 }
 
 impl Feed {
-    /// Whether a checkpoint of `size` is to be shown: a new one, or the same again after `interval`.
+    /// Tells whether a checkpoint of `size` is to be shown: a new one, or the same again after `interval`.
     pub fn is_due(&self, size: u64, interval: Duration) -> bool {
         !self.halted && self.fed.is_none_or(|(fed, at)| size > fed || at.elapsed() >= interval)
     }
@@ -331,7 +331,7 @@ fn log_keys(core: &Core) -> Vec<VerifierKey> {
     keys.filter_map(|key| VerifierKey::new(origin, KeyKind::Ed25519, key).ok()).collect()
 }
 
-/// Whether this node has cosigned a note, or a majority of the nodes as they are known here.
+/// Tells whether this node has cosigned a note, or a majority of the nodes as they are known here.
 fn by_nodes(core: &Core, note: &SignedNote) -> bool {
     let signed = |key: &VerifierKey| note.signatures().iter().any(|line| verified(note.text(), line, key).is_some());
     if core.keys.own().iter().any(signed) {

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::checkpoints::Signed;
 use crate::core::Core;
-use crate::core::refusals::{from_read, from_status, refuse, unavailable};
+use crate::refusals::{from_read, from_status, refuse, unavailable};
 
 /// For finding a leader.
 const CHECKPOINT_TIMEOUT: Duration = Duration::from_secs(8);

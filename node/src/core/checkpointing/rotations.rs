@@ -23,8 +23,8 @@ use super::checkpoints::Signed;
 use super::cosign::{CHECKPOINT_NOTE, Notes, Unreadable};
 use super::cosigners::Who;
 use crate::core::disclose::entries::with_record;
-use crate::core::refusals::{from_read, refuse, unavailable};
 use crate::core::{Core, CoreError};
+use crate::refusals::{from_read, refuse, unavailable};
 
 /// Rotations of one answer.
 const PAGE: usize = 64;
@@ -188,7 +188,7 @@ impl Core {
         Ok(())
     }
 
-    /// Whether the checkpoint that proves the set of nodes of this epoch is on this disk. That of the genesis needs none.
+    /// Tells whether the checkpoint that proves the set of nodes of this epoch is on this disk. That of the genesis needs none.
     ///
     /// # Errors
     /// When the ledger can't be read.

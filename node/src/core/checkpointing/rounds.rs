@@ -28,8 +28,8 @@ use super::commits::{self, Pending};
 use super::cosign::{self, Cosigned, Never, Unverified};
 use super::cosigners::verified;
 use super::tally::{Majority, Tally, Vote};
-use crate::core::refusals::{from_info, from_read, refuse, unavailable};
 use crate::core::{Core, now_ms};
+use crate::refusals::{from_info, from_read, refuse, unavailable};
 
 /// How long a node may take to apply and verify what it is asked to cosign.
 const COSIGN_WAIT: Duration = Duration::from_secs(2);

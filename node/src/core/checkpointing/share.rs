@@ -20,7 +20,7 @@ use super::checkpoints::Signed;
 use super::cosign::CHECKPOINT_NOTE;
 use super::cosigners::{Verified, verified};
 use crate::core::Core;
-use crate::core::refusals::{from_read, refuse};
+use crate::refusals::{from_read, refuse};
 
 /// For one call to a peer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -217,7 +217,7 @@ impl Core {
         Ok(self.checkpointing.kept.of_size(size).unwrap_or(kept))
     }
 
-    /// Whether enough peers were asked what this node has cosigned (with itself, a majority), and hold the same keys.
+    /// Tells whether enough peers were asked what this node has cosigned (with itself, a majority), and hold the same keys.
     pub(in crate::core) fn knows_itself(&self) -> bool {
         self.keyrings.takes_part() && self.has_heard_enough()
     }

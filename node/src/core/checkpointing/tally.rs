@@ -61,7 +61,7 @@ impl Tally {
         }
     }
 
-    /// Whether everyone who counts has voted.
+    /// Tells whether everyone who counts has voted.
     pub fn is_full(&self) -> bool {
         self.votes.len() >= self.voters.ids().len()
     }

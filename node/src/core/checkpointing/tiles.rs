@@ -8,7 +8,7 @@ use sillage_proof::tile::TileCoord;
 use sillage_rules::codes::Code;
 
 use crate::core::Core;
-use crate::core::refusals::{from_read, refuse};
+use crate::refusals::{from_read, refuse};
 
 impl Core {
     /// The content of a hash tile, full or partial: its hashes one after the other.

@@ -178,7 +178,7 @@ impl Clocks {
         Refusal::new(Code::ClockSkew, message)
     }
 
-    /// Whether the group's clocks are known here, or there is no other.
+    /// Tells whether the group's clocks are known here, or there is no other.
     pub fn knows_group(&self) -> bool {
         self.voters().count() == 1 || self.group(self.own_ms()).is_some()
     }

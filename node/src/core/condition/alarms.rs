@@ -15,7 +15,9 @@ use sillage_rules::time::TimeMs;
 
 use super::rot::RotRecord;
 use crate::core::now_ms;
+use crate::http::Raised;
 use crate::metrics::{AlarmLabel, Metrics};
+use crate::tls::reserve::UsedUp;
 
 /// Longest addition to the sentence of an alarm, in characters.
 const DETAIL_CHARS_MAX: usize = 600;
@@ -129,17 +131,6 @@ impl fmt::Display for Alarm {
     }
 }
 
-/// An alarm that is raised, as people read it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Raised {
-    /// [`Alarm::word`].
-    pub word: String,
-    /// Since when.
-    pub since: TimeMs,
-    /// What is wrong and the way out, with what this node found.
-    pub what: String,
-}
-
 /// The alarms of a node. Cloning shares them.
 #[derive(Clone)]
 pub struct Alarms(Arc<Inner>);
@@ -219,7 +210,7 @@ impl Alarms {
         }
     }
 
-    /// Whether it is raised.
+    /// Tells whether it is raised.
     pub fn is_raised(&self, alarm: Alarm) -> bool {
         self.0.raised.lock().contains_key(&alarm)
     }
@@ -243,6 +234,20 @@ impl Alarms {
             },
         };
         raised.iter().map(as_read).collect()
+    }
+}
+
+impl UsedUp for Alarms {
+    fn raise(&self, found: String) {
+        self.raise(Alarm::ConnectionsUsedUp, found);
+    }
+
+    fn is_raised(&self) -> bool {
+        self.is_raised(Alarm::ConnectionsUsedUp)
+    }
+
+    fn clear(&self) {
+        self.clear(Alarm::ConnectionsUsedUp);
     }
 }
 

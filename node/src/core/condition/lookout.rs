@@ -10,8 +10,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::alarms::Alarm;
-use crate::core::refusals::from_read;
 use crate::core::{Core, now_ms};
+use crate::refusals::from_read;
 
 /// Between two looks.
 const TICK: Duration = Duration::from_millis(200);
@@ -119,22 +119,22 @@ impl Core {
         self.alarms.set(Alarm::SourceSilent, (!silent.is_empty()).then(|| named + &more));
     }
 
-    /// Whether nothing more is applied here until a restart, or until a flush succeeds.
+    /// Tells whether nothing more is applied here until a restart, or until a flush succeeds.
     pub(in crate::core) fn is_halted(&self) -> bool {
         self.condition.halted.load(std::sync::atomic::Ordering::Acquire) || self.reader.write_failure().is_some()
     }
 
-    /// Whether this node takes nothing from its peers, as its disk could not keep it.
+    /// Tells whether this node takes nothing from its peers, as its disk could not keep it.
     pub(in crate::core) fn is_out(&self) -> bool {
         self.is_halted() || self.condition.room.is_out()
     }
 
-    /// Whether nothing new may come on record through this node.
+    /// Tells whether nothing new may come on record through this node.
     pub(in crate::core) fn takes_nothing(&self) -> bool {
         self.condition.room.is_low() || self.config.isolated || self.checkpointing.asked().is_behind()
     }
 
-    /// Whether another node would be a better leader.
+    /// Tells whether another node would be a better leader.
     fn is_unfit(&self) -> bool {
         self.is_halted() || self.condition.room.is_low() || self.alarms.is_raised(Alarm::Rotten)
     }

@@ -69,7 +69,7 @@ impl Condition {
 }
 
 impl Core {
-    /// Whether this node serves, and if not, why.
+    /// Tells whether this node serves, and if not, why.
     ///
     /// # Errors
     /// `CORRUPT`.
@@ -77,7 +77,7 @@ impl Core {
         self.condition.corruption.check()
     }
 
-    /// Whether this node was told to stop.
+    /// Tells whether this node was told to stop.
     fn is_leaving(&self) -> bool {
         self.condition.leaving.load(Ordering::Acquire) || self.is_stopping()
     }

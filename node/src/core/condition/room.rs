@@ -47,12 +47,12 @@ impl DiskRoom {
         Self { dir: config.data_dir.clone(), low_bytes, out_bytes, level: AtomicU8::new(Level::Enough as u8) }
     }
 
-    /// Whether nothing new may be taken.
+    /// Tells whether nothing new may be taken.
     pub fn is_low(&self) -> bool {
         self.level.load(Ordering::Acquire) >= Level::Low as u8
     }
 
-    /// Whether nothing may be taken at all.
+    /// Tells whether nothing may be taken at all.
     pub fn is_out(&self) -> bool {
         self.level.load(Ordering::Acquire) == Level::Out as u8
     }

@@ -9,9 +9,9 @@ use sillage_proto::v1::{ClusterStatusRequest, NodeStatus, RaisedAlarm};
 use sillage_rules::roles::Roles;
 use tokio::time::timeout;
 
-use super::alarms::{Raised, Severity};
+use super::alarms::Severity;
 use crate::core::Core;
-use crate::http::{Backend, Health};
+use crate::http::{Backend, Health, Raised};
 use crate::peer::links::Link;
 use crate::tls::Caller;
 

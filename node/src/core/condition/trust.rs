@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::alarms::Alarm;
 use crate::core::Core;
-use crate::core::refusals::{refuse, unavailable};
+use crate::refusals::{refuse, unavailable};
 
 /// How often the marker is told what is applied here. A later state can be put back unseen by this node itself.
 const MARK_EVERY: Duration = Duration::from_secs(1);
@@ -49,12 +49,12 @@ impl Core {
         }
     }
 
-    /// Whether nothing that is applied here may be acknowledged or cosigned.
+    /// Tells whether nothing that is applied here may be acknowledged or cosigned.
     pub(in crate::core) fn is_in_doubt(&self) -> bool {
         matches!(self.replica.status().core.divergence.verdict, Verdict::Own | Verdict::Unknown)
     }
 
-    /// Whether peers may take this node's state for the group's.
+    /// Tells whether peers may take this node's state for the group's.
     ///
     /// # Errors
     /// `CORRUPT`, and `UNAVAILABLE` while nobody knows who is right.

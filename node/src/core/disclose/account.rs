@@ -10,7 +10,7 @@ use sillage_proof::keys::AuthorId;
 use sillage_rules::codes::Code;
 
 use crate::core::Core;
-use crate::core::refusals::over_quota;
+use crate::refusals::over_quota;
 
 /// Rows of an index that are passed over for what one opened entry costs.
 pub const PASSED_OVER: u64 = 16;

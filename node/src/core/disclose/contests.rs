@@ -13,7 +13,7 @@ use sillage_rules::record::ParsedRecord;
 
 use super::on_record::Subject;
 use super::{Access, Question, Withheld};
-use crate::core::refusals::{from_read, refuse};
+use crate::refusals::{from_read, refuse};
 
 /// Rows of a page where the caller doesn't say.
 const ROWS_DEFAULT: u32 = 50;

@@ -21,10 +21,10 @@ use sillage_rules::record::ParsedRecord;
 use sillage_rules::roles::Roles;
 
 use super::open::Opener;
-use crate::core::refusals::{from_read, refuse};
 use crate::core::{Core, now_ms};
+use crate::refusals::{from_read, refuse};
 
-/// Whether it is the patient itself that reads: then nothing is put on record, but for the first reading of a device.
+/// Tells whether it is the patient itself that reads: then nothing is put on record, but for the first reading of a device.
 pub fn is_patient_itself(reader: &Party, tag: &[u8]) -> bool {
     let own = [reader.patient_tag, reader.patient_secret_tag];
     reader.roles.contains(Roles::PATIENT) && own.iter().flatten().any(|own| own[..] == *tag)
@@ -44,7 +44,7 @@ impl Devices {
         Self(opener)
     }
 
-    /// Whether a record under `tag` says that `party` acts for its patient.
+    /// Tells whether a record under `tag` says that `party` acts for its patient.
     ///
     /// # Errors
     /// When the ledger can't be read.
@@ -99,7 +99,7 @@ impl Core {
         })
     }
 
-    /// Whether a portal reads `tag` under an open session of that patient: its opening is the line that tells of the reading.
+    /// Tells whether a portal reads `tag` under an open session of that patient: its opening is the line that tells of the reading.
     ///
     /// # Errors
     /// When the ledger can't be read.

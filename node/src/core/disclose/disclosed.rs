@@ -6,7 +6,7 @@ use sillage_rules::codes::Code;
 use tonic::Response;
 
 use super::on_record::{OnRecord, Subject};
-use crate::core::refusals::refuse;
+use crate::refusals::refuse;
 
 /// An answer that is held back until its reading is on record.
 #[must_use = "what was found is given only once it is on record"]

@@ -21,7 +21,7 @@ use super::on_record::{OnRecord, Subject};
 use super::{Access, Withheld};
 use crate::core::Core;
 use crate::core::bodies::Share;
-use crate::core::refusals::{from_read, refuse, to_status};
+use crate::refusals::{from_read, refuse, to_status};
 
 /// Entries of one call.
 const ENTRIES_MAX: u64 = 65_536;

@@ -8,7 +8,7 @@ use sillage_rules::roles::Roles;
 
 use super::on_record::Subject;
 use super::{Access, Question, Withheld};
-use crate::core::refusals::not_entitled;
+use crate::refusals::not_entitled;
 
 /// Whoever may ask for an entry.
 pub const READERS_OF_ENTRIES: &str = "auditors, the authority, and services for their own entries";

@@ -14,7 +14,7 @@ use super::account::PASSED_OVER;
 use super::on_record::Subject;
 use super::open::OpenedEntry;
 use super::{Access, Question, Withheld};
-use crate::core::refusals::{from_read, refuse};
+use crate::refusals::{from_read, refuse};
 
 /// Rows of a page where the caller doesn't say.
 const ROWS_DEFAULT: u32 = 100;

@@ -86,8 +86,8 @@ use sillage_rules::codes::Code;
 
 use super::Core;
 use super::bodies::{Bodies, Share};
-use super::quota::Quotas;
-use super::refusals::refuse;
+use crate::quota::Quotas;
+use crate::refusals::refuse;
 use crate::tls::SpkiSha256;
 use cursor::{CursorKeyError, Cursors};
 use devices::Devices;
@@ -110,7 +110,7 @@ pub trait Question: Send + 'static {
     /// A question that can't be.
     fn rows(&self) -> Result<u64, Refusal>;
 
-    /// Whether its reading leaves a line that the leader counts.
+    /// Tells whether its reading leaves a line that the leader counts.
     fn leaves_a_line(&self, caller: &Party) -> bool;
 
     /// Says in this node's own log that the caller asks it, never of whom.

@@ -33,12 +33,12 @@ use sillage_rules::roles::Roles;
 use tonic::Status;
 
 use super::devices::is_patient_itself;
-use crate::core::refusals::{from_read, refuse, unavailable};
 use crate::core::submitting::lanes::Work;
 use crate::core::submitting::lines::LINE_MS;
 use crate::core::submitting::proposal::{Forwarded, Proposal, forwarded};
 use crate::core::{Core, now_ms};
 use crate::peer::links::Client;
+use crate::refusals::{from_read, refuse, unavailable};
 
 /// The identifier system of a party of the ledger: its ids are author ids (`docs/formats.md` §1).
 pub const ACTOR_SYSTEM: &str = "urn:sillage:author";
@@ -76,7 +76,7 @@ impl OnRecord {
         Self { reader: reader.author_id, subject }
     }
 
-    /// Whether it stands for a reading of `subject` by `reader`.
+    /// Tells whether it stands for a reading of `subject` by `reader`.
     pub(super) fn covers(&self, reader: AuthorId, subject: &Subject) -> bool {
         let is_within = match (&self.subject, subject) {
             (_, Subject::Public) => true,
@@ -296,7 +296,7 @@ impl Core {
         Ok(OnRecord::new(reader, Subject::Entries(range)))
     }
 
-    /// Whether these entries are few, and nothing but index commits and records that entries were read, which concern no
+    /// Tells whether these entries are few, and nothing but index commits and records that entries were read, which concern no
     /// patient.
     async fn tells_of_readings_alone(&self, first: u64, end: u64) -> Result<bool, Refusal> {
         if end.saturating_sub(first) > READINGS_LOOKED_AT {

@@ -14,8 +14,8 @@ use sillage_rules::entry::{Entry, RecordEntry};
 use sillage_rules::kind::Kind;
 use sillage_rules::record::record_hash;
 
-use crate::core::refusals::{from_read, refuse, unavailable};
 use crate::core::voided::voiding_of;
+use crate::refusals::{from_read, refuse, unavailable};
 
 /// Opens entries.
 #[derive(Clone)]

@@ -17,7 +17,7 @@ use super::account::PASSED_OVER;
 use super::devices::is_patient_itself;
 use super::on_record::{Subject, TracePart};
 use super::{Access, Question, Withheld, tag_of};
-use crate::core::refusals::{from_read, refuse, unavailable};
+use crate::refusals::{from_read, refuse, unavailable};
 
 /// Looked at for a proof, whatever it holds, in entries opened.
 const PROOF_ROWS: u64 = 20;

@@ -11,7 +11,7 @@ use super::devices::is_patient_itself;
 use super::on_record::{Subject, TracePart};
 use super::{Access, Question, Withheld, tag_of};
 use crate::core::now_ms;
-use crate::core::refusals::{from_read, refuse};
+use crate::refusals::{from_read, refuse};
 
 /// Records of a page, at most and where the caller doesn't say.
 const RULE_RECORDS_MAX: u32 = 500;

@@ -10,7 +10,7 @@ use sillage_proto::v1::{PatientIdentity, ResolvedTag};
 use sillage_rules::codes::Code;
 use sillage_rules::ident::{IdentError, Ins};
 
-use crate::core::refusals::unavailable;
+use crate::refusals::unavailable;
 
 /// Identities in one call.
 pub const IDENTITIES_MAX: usize = 1_000;

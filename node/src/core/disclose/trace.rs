@@ -16,7 +16,7 @@ use super::devices::is_patient_itself;
 use super::on_record::{Subject, TracePart};
 use super::open::OpenedEntry;
 use super::{Access, Question, Withheld, tag_of};
-use crate::core::refusals::{from_read, refuse};
+use crate::refusals::{from_read, refuse};
 
 /// Lines of a page where the caller doesn't say.
 const LINES_DEFAULT: u32 = 50;
@@ -156,14 +156,14 @@ impl<'a> Filter<'a> {
     }
 }
 
-/// Whether this id is the actor's, in whatever spelling either was written.
+/// Tells whether this id is the actor's, in whatever spelling either was written.
 fn is_actor(wanted: &str, actor: &Actor) -> bool {
     let (_, id) = spelling::actor_on_record(&actor.system, &actor.id);
     let number = || Rpps::parse(wanted).is_ok_and(|number| number.as_str() == id);
     wanted == actor.id || wanted == id || number()
 }
 
-/// Whether the actor acted for this structure, in whatever spelling either was written.
+/// Tells whether the actor acted for this structure, in whatever spelling either was written.
 fn is_of(wanted: &str, actor: &Actor) -> bool {
     let spelled = spelling::organisation_on_record;
     wanted == actor.organisation || spelled(wanted) == spelled(&actor.organisation)
@@ -195,7 +195,7 @@ impl<'a> RecordFacts<'a> {
     }
 }
 
-/// Whether it can be told only from the records which entries match.
+/// Tells whether it can be told only from the records which entries match.
 fn asks_for_content(asked: &TraceRequest) -> bool {
     asked.from_ms != 0
         || asked.to_ms != 0

@@ -8,7 +8,7 @@ use sillage_rules::voiding::Voiding;
 
 use super::on_record::Subject;
 use super::{Access, Question, Withheld};
-use crate::core::refusals::{from_read, refuse};
+use crate::refusals::{from_read, refuse};
 
 /// Looked at for one part, in entries opened.
 const PART_ROWS: u64 = 100;

@@ -11,7 +11,7 @@ use sillage_rules::codes::Code;
 
 use super::erase::{Held, blocking, way_out};
 use crate::core::Core;
-use crate::core::refusals::{from_read, unavailable};
+use crate::refusals::{from_read, unavailable};
 
 /// For one call to another node, which writes and syncs its keyring.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);

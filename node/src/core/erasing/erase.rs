@@ -24,7 +24,7 @@ use super::survivors::{self, HeldBack};
 use crate::core::Core;
 use crate::core::condition::alarms::Alarm;
 use crate::core::membership::members;
-use crate::core::refusals::{from_read, from_status, refuse, unavailable};
+use crate::refusals::{from_read, from_status, refuse, unavailable};
 
 /// How often a node looks what there is to do.
 const TICK: Duration = Duration::from_millis(500);

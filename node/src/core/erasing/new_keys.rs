@@ -23,9 +23,9 @@ use zeroize::Zeroizing;
 
 use super::erase::{Held, blocking, prefixes_to_change, way_out};
 use crate::core::Core;
-use crate::core::refusals::{from_read, refuse, unavailable};
 use crate::init::files;
 use crate::join::sealed::Asking;
+use crate::refusals::{from_read, refuse, unavailable};
 use crate::secrets;
 
 /// For one call to another node, which writes and syncs a file.
@@ -206,7 +206,7 @@ impl Core {
         Ok(())
     }
 
-    /// Whether the key of an epoch may be kept here.
+    /// Tells whether the key of an epoch may be kept here.
     pub(super) fn may_keep(&self, prefix: TagPrefix, epoch: u32) -> Result<(), Refusal> {
         let epochs = self.reader.kek_epochs(prefix).map_err(|error| from_read(&error))?;
         if epoch <= epochs.retired {

@@ -7,7 +7,7 @@
 use sillage_ledger::seal::{Sealer, TagPrefix, layout};
 use sillage_ledger::{LedgerReader, Refusal};
 
-use crate::core::refusals::from_read;
+use crate::refusals::from_read;
 
 /// Data keys read at once.
 const KEYS_MAX: usize = 2_000;

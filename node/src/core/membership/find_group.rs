@@ -22,8 +22,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::core::Core;
 use crate::core::checkpointing::rotations;
-use crate::core::refusals::{from_read, unavailable};
 use crate::peer::links::{self, Client};
+use crate::refusals::{from_read, unavailable};
 use crate::tls::{self, SERVER_NAME};
 
 /// Without a leader, before the first question; elections take a second or two.

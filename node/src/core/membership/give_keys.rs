@@ -13,8 +13,8 @@ use sillage_rules::codes::Code;
 use zeroize::Zeroizing;
 
 use crate::core::Core;
-use crate::core::refusals::{from_read, refuse};
 use crate::join::sealed;
+use crate::refusals::{from_read, refuse};
 
 fn refused(message: String) -> Refusal {
     Refusal::new(Code::ActRefused, message)
@@ -65,7 +65,7 @@ impl Core {
         })
     }
 
-    /// Whether this node's keyring has what new data keys are wrapped under, of every prefix.
+    /// Tells whether this node's keyring has what new data keys are wrapped under, of every prefix.
     fn holds_every_kek(&self) -> Result<(), Refusal> {
         for prefix in (0..TagPrefix::COUNT).filter_map(TagPrefix::new) {
             let epoch = self.reader.kek_epochs(prefix).map_err(|error| from_read(&error))?.current;

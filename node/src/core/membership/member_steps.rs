@@ -20,7 +20,7 @@ pub struct RaftMembers {
 }
 
 impl RaftMembers {
-    /// Whether Raft sends anything to this node.
+    /// Tells whether Raft sends anything to this node.
     pub fn knows(&self, id: u64) -> bool {
         [&self.voters, &self.voters_outgoing, &self.learners].iter().any(|ids| ids.contains(&id))
     }

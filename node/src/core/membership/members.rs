@@ -26,10 +26,10 @@ use tokio::time::{Instant, sleep, timeout};
 use super::member_steps::{Next, RaftMembers, next};
 use crate::config::NodeConfig;
 use crate::core::checkpointing::share;
-use crate::core::refusals::{from_read, refuse, unavailable};
 use crate::core::{Core, keyrings, led_term};
 use crate::join;
 use crate::peer::links::{Links, Place};
+use crate::refusals::{from_read, refuse, unavailable};
 use crate::tls::pin::Pins;
 
 /// Between two looks at the node set while entries come.
@@ -80,7 +80,7 @@ impl Heirs {
     }
 }
 
-/// Whether nodes that a set removed are still to be let go of by Raft, within their time, which begins anew with each set.
+/// Tells whether nodes that a set removed are still to be let go of by Raft, within their time, which begins anew with each set.
 fn is_let_wait(waits: &mut Option<(u64, Instant)>, epoch: u64, now: Instant) -> bool {
     let since = match *waits {
         Some((of, since)) if of == epoch => since,
@@ -99,7 +99,7 @@ fn place(node: &SetNode) -> Place {
     }
 }
 
-/// Whether the ledger here has never heard of this node; a node that was removed it has.
+/// Tells whether the ledger here has never heard of this node; a node that was removed it has.
 fn is_newcomer(own: u64, set: &NodeSet) -> bool {
     own > set.id_max
 }
@@ -122,7 +122,7 @@ fn places(config: &NodeConfig, reader: &LedgerReader, set: &NodeSet) -> Vec<Plac
     places
 }
 
-/// Whether the ledger here names this node: not before a new member's first snapshot.
+/// Tells whether the ledger here names this node: not before a new member's first snapshot.
 pub(in crate::core) fn is_named(config: &NodeConfig, reader: &LedgerReader) -> Result<bool, ReadError> {
     Ok(reader.node_set()?.node(config.id).is_some())
 }
@@ -369,7 +369,7 @@ impl Core {
         }
     }
 
-    /// Whether a step may be taken, asked of the leader. It changes nothing: the act is the authorities' to sign, and Raft
+    /// Tells whether a step may be taken, asked of the leader. It changes nothing: the act is the authorities' to sign, and Raft
     /// follows it once it is on record. For a node that leaves, the nodes that stay are given the log's next key.
     ///
     /// # Errors
@@ -453,7 +453,7 @@ impl Core {
         timeout(Duration::from_secs(1), call).await.ok()?.ok().map(tonic::Response::into_inner)
     }
 
-    /// Whether a node may leave; gives the public half of the log's next key, which those that stay hold. The node stays in
+    /// Tells whether a node may leave; gives the public half of the log's next key, which those that stay hold. The node stays in
     /// Raft until the act is applied.
     async fn may_leave(&self, set: &NodeSet, id: u64, must_be_dead: bool) -> Result<Vec<u8>, Refusal> {
         let node = known(set, id)?;

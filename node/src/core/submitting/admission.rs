@@ -36,8 +36,8 @@ use sillage_rules::stream::StreamLabel;
 use sillage_rules::vouching::{ANY, Claim, Vouched, check_own_word, claims_of_record};
 
 use crate::core::disclose::devices::{Devices, is_patient_itself};
-use crate::core::quota::Quotas;
-use crate::core::refusals::{from_read, over_quota, refuse};
+use crate::quota::Quotas;
+use crate::refusals::{from_read, over_quota, refuse};
 
 /// Public keys kept decompressed.
 const KEYS_MAX: usize = 4_096;
@@ -47,7 +47,7 @@ const KEYS_MAX: usize = 4_096;
 pub struct Admitted {
     /// As it will stand in the Raft log.
     pub batch: SealedBatch,
-    /// Whether it holds a record of an emergency.
+    /// True if it holds a record of an emergency.
     pub urgent: bool,
     /// What it counts of its author's quota.
     pub events: u32,
@@ -244,7 +244,7 @@ impl Admission {
         self.check_claims(party, &claims, vouched)
     }
 
-    /// Whether the party vouches for whom a record or a request names.
+    /// Tells whether the party vouches for whom a record or a request names.
     pub(super) fn check_claims(
         &self,
         party: &Party,

@@ -16,7 +16,7 @@ use sillage_rules::entry::BatchHeader;
 
 use super::admission::{Admission, Plain, check_bounds, record_hashes};
 use crate::core::Core;
-use crate::core::refusals::{from_read, over_quota, refuse};
+use crate::refusals::{from_read, over_quota, refuse};
 
 /// Batches a second that such an author may ask for on one node, whatever its quota was: it has few that it never got an answer to.
 const ENDED_BATCHES_PER_S: f64 = 5.0;

@@ -20,8 +20,8 @@ use super::proposal::{Forwarded, Proposal, forwarded};
 use super::requests::{AdmittedRequests, encoded_len};
 use super::submit::SEAL_AGAIN_MAX;
 use crate::core::Core;
-use crate::core::refusals::{refuse, to_info};
 use crate::peer::links::Client;
+use crate::refusals::{refuse, to_info};
 
 impl Proposal for AdmittedRequests {
     type Done = AuthorizeResponse;
@@ -119,7 +119,7 @@ impl Core {
     }
 }
 
-/// Whether what was sealed, for any of the requests, has to be sealed again.
+/// Tells whether what was sealed, for any of the requests, has to be sealed again.
 fn seal_again(answer: &Result<AuthorizeResponse, Refusal>) -> bool {
     let gone = |code: &str| code == Code::DataKeyGone.as_str();
     match answer {

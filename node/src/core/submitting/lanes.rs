@@ -69,7 +69,7 @@ impl Work {
 pub struct Waiting {
     /// As it will stand in the Raft log.
     pub work: Work,
-    /// Whether it is about an emergency.
+    /// True if it is about an emergency.
     pub urgent: bool,
     /// Who waits for the outcome.
     pub answer: oneshot::Sender<PackerAnswer>,
@@ -180,7 +180,7 @@ impl Lanes {
         self.state.lock().lanes.iter().map(VecDeque::len).sum()
     }
 
-    /// Whether nothing waits.
+    /// Tells whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -68,7 +68,7 @@ impl Submitting {
         self.lanes.len()
     }
 
-    /// Whether anything that was taken on has no answer yet.
+    /// Tells whether anything that was taken on has no answer yet.
     pub(super) fn is_busy(&self) -> bool {
         self.inflight.bytes() > 0
     }

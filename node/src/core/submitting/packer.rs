@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::lanes::{Lanes, PackerAnswer, Waiting, Work};
 use crate::core::clock::{NoStamp, Stamp};
-use crate::core::refusals::sealed_depends_on_state;
+use crate::refusals::sealed_depends_on_state;
 
 /// Most bytes of one Raft entry, unless one batch alone is larger.
 pub const COMMAND_BYTES_MAX: usize = 1 << 20;

@@ -16,8 +16,8 @@ use tonic::{Response, Status};
 
 use super::lanes::{PackerAnswer, Waiting, Work};
 use crate::core::Core;
-use crate::core::refusals::{depends_on_state, from_info, refuse, sealed_depends_on_state};
 use crate::peer::links::Client;
+use crate::refusals::{depends_on_state, from_info, refuse, sealed_depends_on_state};
 
 /// From arrival to the last attempt.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,7 +56,7 @@ pub(in crate::core) trait Proposal: Sync {
     /// What the ledger of the leader, here, says to it.
     fn done(&self, core: &Core, outcome: CommandOutcome) -> impl Future<Output = Result<Self::Done, Refusal>> + Send;
 
-    /// Whether this node, which leads, may propose it.
+    /// Tells whether this node, which leads, may propose it.
     ///
     /// # Errors
     /// Why not: nothing was proposed then.
@@ -285,7 +285,7 @@ fn from_leader<T>(answer: Forwarded<T>) -> Attempt<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::refusals::to_info;
+    use crate::refusals::to_info;
 
     #[test]
     fn a_leaders_refusal_is_final_and_its_troubles_are_not() {

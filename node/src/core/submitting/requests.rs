@@ -22,7 +22,7 @@ use sillage_rules::vouching::claims_of_request;
 use super::admission::{Admission, OwnTag, VouchedNames, check_key_state};
 use crate::core::disclose::devices::is_patient_itself;
 use crate::core::disclose::trace::PURPOSE_BREAK_GLASS;
-use crate::core::refusals::refuse;
+use crate::refusals::refuse;
 
 /// Largest call: every request of the greatest size, and the framing.
 pub const AUTHORIZE_BYTES_MAX: usize =
@@ -33,7 +33,7 @@ pub const AUTHORIZE_BYTES_MAX: usize =
 pub struct AdmittedRequests {
     /// As they will stand in the Raft log.
     pub decision: SealedDecision,
-    /// Whether the glass is broken in one of them.
+    /// True if the glass is broken in one of them.
     pub urgent: bool,
     /// What they count of the requester's quota.
     pub events: u32,

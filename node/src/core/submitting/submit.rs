@@ -20,8 +20,8 @@ use super::admission::{Admitted, encoded_len};
 use super::lanes::Work;
 use super::proposal::{Forwarded, Proposal, forwarded};
 use crate::core::Core;
-use crate::core::refusals::{refuse, unavailable};
 use crate::peer::links::Client;
+use crate::refusals::{refuse, unavailable};
 
 /// Times that what was admitted is sealed again because a data key was given up meanwhile.
 pub(super) const SEAL_AGAIN_MAX: usize = 8;
@@ -175,7 +175,7 @@ impl Core {
     }
 }
 
-/// Whether another clock may say something else.
+/// Tells whether another clock may say something else.
 fn is_of_clock(code: Code) -> bool {
     matches!(code, Code::TimeAhead | Code::LoginNotYet)
 }

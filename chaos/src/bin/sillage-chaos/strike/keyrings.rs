@@ -99,7 +99,7 @@ impl Scene<'_> {
         self.own_keyring_again(id).await
     }
 
-    /// Whether it has ended: it must have said that its keys aren't the group's.
+    /// Tells whether it has ended: it must have said that its keys aren't the group's.
     async fn has_ended(&mut self, id: u64, because: &str) -> Result<bool, Error> {
         let Some(ending) = self.cluster.ended(id, Duration::ZERO).await? else { return Ok(false) };
         match [NOT_THE_GROUPS, NOT_THE_LOGS].iter().any(|words| ending.said.contains(words)) {

@@ -8,10 +8,10 @@ use super::jws::{Algorithm, Token};
 use super::{KnownSignatures, LEEWAY_S, Level, SESSION_S_MAX};
 use crate::check::{at_most, line, required};
 use crate::codes::Code;
+use crate::error::RecordError;
 use crate::limits::{
     ID_BYTES_MAX, ISSUER_AUDIENCES_MAX, ISSUER_KEYS_MAX, ISSUER_LIST_MAX, PARTY_NAME_BYTES_MAX, TOKEN_BYTES_MAX,
 };
-use crate::record::RecordError;
 
 /// The OID of an INS that is a NIR: of the claims of an issuer that doesn't say.
 const OID_NIR: &str = "1.2.250.1.213.1.4.8";
@@ -174,7 +174,7 @@ impl Issuer {
     }
 
     /// Verifies that a key of the issuer signed the token, with the algorithm that the key is for.
-    pub(super) fn verify(&self, token: &Token, known: Option<&dyn KnownSignatures>) -> Result<(), RecordError> {
+    pub(crate) fn verify(&self, token: &Token, known: Option<&dyn KnownSignatures>) -> Result<(), RecordError> {
         let algorithm = Algorithm::from_name(&token.algorithm)
             .ok_or_else(|| RecordError::new(Code::LoginAlgorithm, "", "its algorithm isn't ES256, RS256 or EdDSA"))?;
         let key = self.keys.iter().find(|key| key.kid == token.kid);
@@ -194,7 +194,7 @@ impl Issuer {
     }
 
     /// The token was made for a service that is on record (OpenID Connect Core §3.1.3.7, 3 to 5).
-    pub(super) fn check_audience(&self, claims: &Claims) -> Result<(), RecordError> {
+    pub(crate) fn check_audience(&self, claims: &Claims) -> Result<(), RecordError> {
         let other = || RecordError::new(Code::LoginAudience, "", "it was made for another service");
         let known = |audience: &str| self.audiences.iter().any(|known| known == audience);
         let audiences = claims.list("aud")?;
@@ -209,7 +209,7 @@ impl Issuer {
     }
 
     /// The login was made, and isn't over, at this ledger time. Gives the time from which it is over, in milliseconds.
-    pub(super) fn check_time(&self, claims: &Claims, at: LedgerTimeMs) -> Result<u64, RecordError> {
+    pub(crate) fn check_time(&self, claims: &Claims, at: LedgerTimeMs) -> Result<u64, RecordError> {
         let missing = |name: &str| RecordError::new(Code::LoginMalformed, "", format!("the claim `{name}` is missing"));
         let made = claims.seconds("iat")?.ok_or_else(|| missing("iat"))?;
         let expires = claims.seconds("exp")?.ok_or_else(|| missing("exp"))?;
@@ -230,7 +230,7 @@ impl Issuer {
     }
 
     /// The INS and its OID, where the issuer says something of patients.
-    pub(super) fn patient<'c>(&self, claims: &'c Claims) -> Result<(&'c str, &'c str), RecordError> {
+    pub(crate) fn patient<'c>(&self, claims: &'c Claims) -> Result<(&'c str, &'c str), RecordError> {
         if self.ins_claim.is_empty() {
             return Err(RecordError::new(Code::LoginIssuer, "token", "its issuer says nothing of patients"));
         }
@@ -239,7 +239,7 @@ impl Issuer {
     }
 
     /// `system|id` of who logged in, where the issuer says something of representatives.
-    pub(super) fn person(&self, claims: &Claims) -> Result<String, RecordError> {
+    pub(crate) fn person(&self, claims: &Claims) -> Result<String, RecordError> {
         if self.person_claim.is_empty() {
             return Err(RecordError::new(Code::LoginIssuer, "token", "its issuer says nothing of representatives"));
         }
@@ -251,7 +251,7 @@ impl Issuer {
     }
 
     /// How sure the issuer is. A claim that it doesn't make counts for nothing.
-    pub(super) fn level(&self, claims: &Claims) -> Level {
+    pub(crate) fn level(&self, claims: &Claims) -> Level {
         let acr = claims.optional_text("acr").ok().flatten();
         let is = |values: &[String]| acr.is_some_and(|acr| values.iter().any(|value| value == acr));
         match (is(&self.acr_high), is(&self.acr_substantial)) {

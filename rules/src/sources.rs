@@ -3,11 +3,11 @@
 use sillage_proof::keys::AuthorId;
 use sillage_proto::v1;
 
-use super::heartbeat::{label, structure};
-use crate::act::bytes32;
 use crate::check::{at_most, line, required};
+use crate::error::RecordError;
 use crate::limits::{OCCURRED_AT_MS_MAX, PARTY_NAME_BYTES_MAX, VOUCHED_BYTES_MAX};
-use crate::record::RecordError;
+use crate::message_keys::bytes32;
+use crate::stream::StreamLabel;
 use crate::time::{ParisDay, TimeMs};
 
 /// Entries and ids in one act; the size of a record bounds it, too.
@@ -151,5 +151,22 @@ impl SourcesChange {
     pub fn shown(now_ms: u64, last: Option<ParisDay>, before: Option<ParisDay>) -> Option<ParisDay> {
         let today = ParisDay::of(TimeMs(now_ms));
         last.filter(|day| *day < today).or(before.filter(|day| *day < today))
+    }
+}
+
+/// The name of a source or of a stream.
+pub(crate) fn label(path: &str, text: &str) -> Result<(), RecordError> {
+    StreamLabel::parse(text)
+        .map(drop)
+        .map_err(|_| RecordError::malformed(path, "1 to 64 characters of a-z, 0-9, '.', '_' and '-'"))
+}
+
+/// The name of a structure.
+pub(crate) fn structure(path: &str, text: &str) -> Result<(), RecordError> {
+    required(path, text)?;
+    line(path, text, STRUCTURE_BYTES_MAX)?;
+    match text.trim() == text {
+        true => Ok(()),
+        false => Err(RecordError::malformed(path, "has spaces around it")),
     }
 }

@@ -7,7 +7,7 @@ use sillage_proto::v1::ErrorInfo;
 use sillage_rules::codes::Code;
 use tonic::{Code as GrpcCode, Status};
 
-use super::quota::Exceeded;
+use crate::quota::Exceeded;
 
 /// A refusal whose message is the code's own way out.
 pub fn refuse(code: Code) -> Refusal {
@@ -31,7 +31,7 @@ pub fn not_entitled(who_may: &str) -> Refusal {
     Refusal::new(Code::NotEntitled, message)
 }
 
-/// Whether another state of the ledger might take what this refuses: parties, keys and what is on record change. A node
+/// Tells whether another state of the ledger might take what this refuses: parties, keys and what is on record change. A node
 /// that lags may be wrong about it.
 pub fn depends_on_state(code: Code) -> bool {
     matches!(

@@ -12,8 +12,8 @@ use sillage_proof::keys::PublicKey;
 
 use super::TOKEN_BYTES_MAX;
 use crate::codes::Code;
+use crate::error::RecordError;
 use crate::json;
-use crate::record::RecordError;
 
 /// Objects and arrays inside each other in a token.
 const DEPTH_MAX: usize = 8;
@@ -45,7 +45,7 @@ impl Algorithm {
     }
 
     /// Tells whether `signature` is that of `key` over `message`; `exponent` is RSA's.
-    pub(super) fn verify(self, key: &[u8], exponent: u32, message: &[u8], signature: &[u8]) -> bool {
+    pub(crate) fn verify(self, key: &[u8], exponent: u32, message: &[u8], signature: &[u8]) -> bool {
         match self {
             Self::Es256 => UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key).verify(message, signature).is_ok(),
             Self::Rs256 => {
@@ -128,6 +128,6 @@ fn object(part: &str, what: &str) -> Result<String, RecordError> {
     Ok(text)
 }
 
-pub(super) fn malformed(why: &str) -> RecordError {
+pub(crate) fn malformed(why: &str) -> RecordError {
     RecordError::new(Code::LoginMalformed, "", why)
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::jws::{Token, malformed};
-use crate::record::RecordError;
+use crate::error::RecordError;
 
 /// The claims of a token. They name a person: never printed.
 pub struct Claims(Map<String, Value>);

@@ -25,8 +25,8 @@ use tonic::{Request, Response, Status, Streaming};
 use zeroize::Zeroizing;
 
 use crate::core::Core;
-use crate::core::refusals::{refuse, to_info, to_status};
 use crate::peer::fetch;
+use crate::refusals::{refuse, to_info, to_status};
 use crate::tls::Caller;
 
 pub(super) struct PeerService {
