@@ -54,17 +54,22 @@ pub async fn verified(session: &Session, note: &str) -> Result<VerifiedCheckpoin
 /// The policies that a profile stands for: the log's key, and a majority of its nodes. In a joint step there are two, and
 /// both count: a policy names each node in one group alone.
 pub fn policies_of(trust: &Trust) -> Vec<Policy> {
-    trust.groups().iter().map(|group| policy_of(&trust.log, group)).collect()
+    let policy = |text: String| Policy::parse(text.as_bytes()).expect("a log with nodes has such a policy");
+    policy_texts_of(trust).into_iter().map(policy).collect()
 }
 
-fn policy_of(log: &VerifierKey, nodes: &[&VerifierKey]) -> Policy {
+/// The same as text, for whoever verifies elsewhere.
+pub fn policy_texts_of(trust: &Trust) -> Vec<String> {
+    trust.groups().iter().map(|group| policy_text(&trust.log, group)).collect()
+}
+
+fn policy_text(log: &VerifierKey, nodes: &[&VerifierKey]) -> String {
     let mut text = format!("log {log}\n");
     let names: Vec<String> = (1..=nodes.len()).map(|at| format!("node-{at}")).collect();
     for (name, key) in names.iter().zip(nodes) {
         text += &format!("witness {name} {key}\n");
     }
-    text += &format!("group {GROUP_NODES} {} {}\nquorum {GROUP_NODES}\n", majority(nodes.len()), names.join(" "));
-    Policy::parse(text.as_bytes()).expect("a log with nodes has such a policy")
+    text + &format!("group {GROUP_NODES} {} {}\nquorum {GROUP_NODES}\n", majority(nodes.len()), names.join(" "))
 }
 
 /// Fetches the newest checkpoint, verifies it, and holds it against what was seen before.

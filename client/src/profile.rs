@@ -20,6 +20,7 @@
 //! gateway = "http://127.0.0.1:7410"    # optional: where checkpoints and hash tiles are public
 //! fhir = "http://127.0.0.1:7408/fhir"  # optional: where a connector serves FHIR
 //! fhir_token = "…"                     # test logs: the bearer token of that connector, on this machine alone
+//! portal = "http://127.0.0.1:7409"     # optional: where patients find their pages
 //! login = "login.json"                 # optional: a login of who decides, and the key of its session
 //! test_issuer = "keys/test-issuer.key" # test logs: logs in whoever is named
 //!
@@ -82,6 +83,8 @@ pub struct Profile {
     pub fhir: Option<String>,
     /// Its bearer token for development; on loopback alone.
     pub fhir_token: Option<String>,
+    /// Where patients find their pages.
+    pub portal: Option<String>,
     /// How those who decide through this service prove who they are.
     pub auth: Option<AuthLine>,
     /// The file of a login whose session decides what this profile records ([`crate::will`]).
@@ -116,6 +119,7 @@ struct ProfileFile {
     gateway: Option<String>,
     fhir: Option<String>,
     fhir_token: Option<String>,
+    portal: Option<String>,
     auth: Option<AuthLine>,
     login: Option<PathBuf>,
     test_issuer: Option<PathBuf>,
@@ -200,6 +204,7 @@ impl Profile {
             gateway: file.gateway,
             fhir: file.fhir,
             fhir_token: file.fhir_token,
+            portal: file.portal,
             auth: file.auth,
             login: file.login.map(at),
             test_issuer: file.test_issuer.map(at),

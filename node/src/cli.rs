@@ -66,6 +66,11 @@ struct DevArgs {
     /// this machine. sillage.toml says from then on where (`fhir`) and with which token (`fhir_token`), and the log keeps it.
     #[arg(long)]
     connector: bool,
+    /// Also run a portal (the program `sillage-portal` beside this one) on the three ports after the connector's: the patient's pages, and
+    /// a login for development that lets choose a demonstration patient. sillage.toml says from then on where (`portal`), and the log
+    /// keeps it.
+    #[arg(long)]
+    portal: bool,
     /// A witness that cosigns checkpoints (c2sp.org/tlog-witness); repeatable. They take the place of those that were
     /// named before.
     #[arg(long = "witness", value_name = "URL=VKEY", value_parser = witness)]
@@ -228,6 +233,7 @@ fn dev(args: DevArgs) -> Result<(), String> {
         restart: args.restart,
         gateway: args.gateway,
         connector: args.connector,
+        portal: args.portal,
         witnesses: args.witnesses,
         said: args.place.into(),
         wait: Duration::from_secs(args.wait),

@@ -72,6 +72,8 @@ pub struct Offer {
     pub userinfo: String,
     /// Who logged in, as pages show it.
     pub name: String,
+    /// The patient, as pages show them, where somebody acts for them; else empty.
+    pub acting_for: String,
     /// Where they logged in, as pages show it.
     pub through: String,
     /// When the session ends, ms.

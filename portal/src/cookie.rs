@@ -110,15 +110,31 @@ impl Sealer {
     /// # Errors
     /// When the machine has no randomness to give.
     pub fn seal(&self, purpose: Purpose, until_ms: u64, content: &[u8]) -> Result<String, ClientError> {
-        let mut out = vec![0; SALT + NONCE];
-        getrandom::fill(&mut out).map_err(|error| ClientError::Usage(format!("no randomness: {error}")))?;
+        let mut head = [0; SALT + NONCE];
+        getrandom::fill(&mut head).map_err(|error| ClientError::Usage(format!("no randomness: {error}")))?;
+        Ok(self.seal_under(head, purpose, until_ms, content))
+    }
+
+    /// The same for what a page offers to be chosen: the same content gives the same text each time, so that a form that comes back shows
+    /// what was chosen. Salt and nonce are a MAC of the content.
+    pub fn name(&self, purpose: Purpose, until_ms: u64, content: &[u8]) -> String {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, self.derived(b"", b"sillage/portal/1 names").as_slice());
+        let mut context = hmac::Context::with_key(&key);
+        [purpose.label(), b"\0", &until_ms.to_be_bytes(), content].iter().for_each(|part| context.update(part));
+        let tag = context.sign();
+        let head = std::array::from_fn(|at| tag.as_ref()[at]);
+        self.seal_under(head, purpose, until_ms, content)
+    }
+
+    fn seal_under(&self, head: [u8; SALT + NONCE], purpose: Purpose, until_ms: u64, content: &[u8]) -> String {
+        let mut out = head.to_vec();
         let key = self.key(&out[..SALT], purpose);
         let nonce = Nonce::try_assume_unique_for_key(&out[SALT..]).expect("12 bytes");
         let mut sealed = [&until_ms.to_be_bytes()[..], content].concat();
         let aad = Aad::from(purpose.label());
         key.seal_in_place_append_tag(nonce, aad, &mut sealed).expect("far below 64 GiB");
         out.extend(sealed);
-        Ok(URL_SAFE_NO_PAD.encode(out))
+        URL_SAFE_NO_PAD.encode(out)
     }
 
     /// Opens what was sealed for the same purpose.
@@ -246,6 +262,12 @@ mod tests {
         assert_eq!(open(&sealer(), Purpose::Form, 999), Err(Unusable::Forged));
         assert_eq!(open(&Sealer::from_bytes([4; 32]), Purpose::Session, 999), Err(Unusable::Forged));
         assert_ne!(sealer().seal(Purpose::Session, 1_000, b"content").expect("sealed"), sealed);
+        let name = |content: &[u8]| sealer().name(Purpose::Session, 1_000, content);
+        assert_eq!(name(b"content"), name(b"content"));
+        assert_eq!(
+            sealer().open(Purpose::Session, &name(b"other"), 0).map(|bytes| bytes.to_vec()),
+            Ok(b"other".to_vec())
+        );
     }
 
     #[test]

@@ -25,7 +25,6 @@ pub mod login;
 pub mod oidc;
 pub mod pages;
 mod parent;
-pub mod plain;
 pub mod record;
 pub mod serve;
 pub mod view;

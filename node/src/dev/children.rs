@@ -15,13 +15,15 @@ use crate::pid;
 /// Above the nodes' own grace for requests in work.
 const STOP_GRACE: Duration = Duration::from_secs(12);
 
-/// A process to keep: `<program> serve --config <config>`.
+/// A process to keep: `<program> <command> --config <config>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Process {
     /// As it is called in messages.
     pub name: String,
     /// What is run.
     pub program: PathBuf,
+    /// Its command: `serve`, as a rule.
+    pub command: &'static str,
     /// Its configuration.
     pub config: PathBuf,
     /// More arguments.
@@ -41,7 +43,7 @@ fn spawn(process: &Process) -> Result<Child, DevError> {
     let out = out.map_err(system(log.clone()))?;
     let err = out.try_clone().map_err(system(log))?;
     Command::new(&process.program)
-        .arg("serve")
+        .arg(process.command)
         .arg("--config")
         .arg(&process.config)
         .args(process.args)
@@ -60,6 +62,13 @@ impl Children {
     pub(super) fn start(processes: Vec<Process>) -> Result<Self, DevError> {
         let start = |process: Process| spawn(&process).map(|child| (process, Some(child)));
         processes.into_iter().map(start).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Starts more of them.
+    pub(super) fn add(&mut self, processes: Vec<Process>) -> Result<(), DevError> {
+        let more = Self::start(processes)?;
+        self.0.extend(more.0);
+        Ok(())
     }
 
     /// Waits for the end of one, whichever; for ever where none is left.

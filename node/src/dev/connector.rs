@@ -47,6 +47,7 @@ impl Connector {
         Ok(Process {
             name: "the connector".to_owned(),
             program: program()?,
+            command: "serve",
             config: self.dir.join(CONFIG_FILE),
             args: &[],
             log: self.dir.join("log.txt"),

@@ -44,6 +44,7 @@ impl Gateway {
         Ok(Process {
             name: "the gateway".to_owned(),
             program,
+            command: "serve",
             config: self.dir.join(CONFIG_FILE),
             args: &[],
             log: self.dir.join("log.txt"),

@@ -1,7 +1,7 @@
 //! A whole test log in one command: `sillage-node dev --dir DIR`.
 //!
 //! Makes or reopens the files ([`open`]), starts each node as its own process, and says `ready` on the standard output
-//! when a leader is elected and every node answers ([`ready`]), and the [`gateway`] and the [`connector`] where there is one. SIGINT, SIGTERM and SIGHUP stop all. A node that dies
+//! when a leader is elected and every node answers ([`ready`]), and the [`gateway`], the [`connector`] and the [`portal`] where there is one. SIGINT, SIGTERM and SIGHUP stop all. A node that dies
 //! is reported and stays dead, unless `--restart` was given: scripts kill nodes and start them again with
 //! `sillage-node serve --config DIR/node-<i>/node.toml`. Nodes die with this process, however it dies.
 
@@ -10,6 +10,7 @@ mod connector;
 mod edits;
 mod gateway;
 mod open;
+mod portal;
 mod ready;
 
 use std::io::Write;
@@ -21,6 +22,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use self::children::{Children, Process};
 use self::connector::Connector;
 use self::gateway::Gateway;
+use self::portal::Portal;
 use crate::config::WitnessConfig;
 use crate::init::{self, InitError};
 use crate::pid;
@@ -45,6 +47,8 @@ pub struct Options {
     pub gateway: bool,
     /// Also run a connector, on the port after the gateway's; a log that had one keeps it.
     pub connector: bool,
+    /// Also run a portal, on the three ports after the connector's; a log that had one keeps it.
+    pub portal: bool,
     /// Who else cosigns checkpoints: in place of those that were named before, unless there is none here.
     pub witnesses: Vec<WitnessConfig>,
     /// What the folder is, where it isn't where its nodes ran.
@@ -167,6 +171,7 @@ impl Node {
         Ok(Process {
             name: format!("node {}", self.id),
             program: std::env::current_exe().map_err(system("can't find the own program"))?,
+            command: "serve",
             config: self.config(),
             args: &[],
             log: self.dir.join("log.txt"),
@@ -180,6 +185,7 @@ struct Parts {
     nodes: Vec<Node>,
     gateway: Option<Gateway>,
     connector: Option<Connector>,
+    portal: Option<Portal>,
     /// How many nodes the log began with.
     founders: u64,
 }
@@ -241,6 +247,17 @@ async fn keep(options: &Options, parts: &Parts) -> Result<(), DevError> {
         let (id, dir) = (node.id, node.dir.display());
         eprintln!("sillage-node dev: node {id} was removed from this log and isn't run: destroy its folder {dir}");
     }
+    if let Some(portal) = &parts.portal {
+        // Its parties are registered by a log that serves.
+        let begun = tokio::select! {
+            begun = begin(portal, &mut children, options.wait) => Some(begun),
+            () = signals.any() => None,
+        };
+        if !matches!(begun, Some(Ok(()))) {
+            children.stop().await;
+            return begun.unwrap_or(Ok(()));
+        }
+    }
     say_ready().map_err(system("can't write to the standard output"))?;
     loop {
         tokio::select! {
@@ -258,6 +275,13 @@ async fn keep(options: &Options, parts: &Parts) -> Result<(), DevError> {
     }
     children.stop().await;
     Ok(())
+}
+
+/// Starts a portal, and waits until it serves.
+async fn begin(portal: &Portal, children: &mut Children, wait: Duration) -> Result<(), DevError> {
+    portal.prepare().await?;
+    children.add(portal.processes()?)?;
+    portal.wait(wait).await
 }
 
 /// Waits until all parts serve; gives the ids of the log's nodes.

@@ -9,10 +9,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sillage_ledger::GenesisInfo;
 use sillage_rules::roles::Roles;
 
-use super::connector;
 use super::edits::Edits;
 use super::gateway::{self, Gateway};
 use super::{DevError, Node, Options, Parts, system};
+use super::{connector, portal};
 use crate::config::{LimitsConfig, NodeConfig, WitnessConfig};
 use crate::init::authorities::AuthoritiesPlan;
 use crate::init::gateway::GatewayPlan;
@@ -49,9 +49,11 @@ pub(super) fn open(options: &Options) -> Result<(Parts, File), DevError> {
     let gateway = gateway::open(&dir, options.gateway, &mut edits)?;
     let nodes = nodes(&dir, &edits)?;
     let moved = options.base_port.is_some() && is_there;
-    let port = || connector_port(founders, &nodes);
+    let port = || port_after(founders, &nodes, 2);
     let connector = connector::open(&dir, options.connector, port, moved, &mut edits)?;
-    let parts = Parts { nodes, gateway, connector, founders };
+    let port = || port_after(founders, &nodes, 3);
+    let portal = portal::open(&dir, options.portal, port, moved, &mut edits)?;
+    let parts = Parts { nodes, gateway, connector, portal, founders };
     for node in &parts.nodes {
         check_node_free(&dir, node)?;
         if is_there {
@@ -66,6 +68,11 @@ pub(super) fn open(options: &Options) -> Result<(Parts, File), DevError> {
     if let Some(connector) = &parts.connector {
         check_port_free("the connector", &connector.address, "HTTP port")?;
         connector.process()?;
+    }
+    if let Some(portal) = &parts.portal {
+        check_port_free("the portal", &portal.pages, "HTTP port")?;
+        check_free("the portal's login", [(&portal.login[0], "HTTP port"), (&portal.login[1], "back channel")])?;
+        portal.processes()?;
     }
     edits.write()?;
     Ok((parts, lock))
@@ -95,13 +102,14 @@ fn plans(count: u64, base_port: u16) -> Result<(Vec<NodePlan>, GatewayPlan), Dev
     })
 }
 
-/// The port after those of the gateway.
-fn connector_port(founders: u64, nodes: &[Node]) -> Result<u16, DevError> {
+/// The port so many after those of the nodes: the gateway has the first two, the connector the next one, the portal three more.
+fn port_after(founders: u64, nodes: &[Node], offset: u64) -> Result<u16, DevError> {
     let first = nodes.iter().min_by_key(|node| node.id);
-    let port = first
-        .and_then(|node| node.client_address.rsplit_once(':')?.1.parse::<u64>().ok()?.checked_add(2 * founders + 2));
+    let port = first.and_then(|node| {
+        node.client_address.rsplit_once(':')?.1.parse::<u64>().ok()?.checked_add(2 * founders + offset)
+    });
     port.and_then(|port| u16::try_from(port).ok()).ok_or_else(|| {
-        let why = "the nodes' ports leave no room for a connector: choose smaller ones with --base-port N";
+        let why = "the nodes' ports leave no room for a connector or a portal: choose smaller ones with --base-port N";
         DevError::Mismatch(why.to_owned())
     })
 }
@@ -364,6 +372,7 @@ mod tests {
             restart: false,
             gateway: false,
             connector: false,
+            portal: false,
             witnesses: Vec::new(),
             said: Said::default(),
             wait: std::time::Duration::from_secs(1),

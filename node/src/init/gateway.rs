@@ -140,6 +140,7 @@ pub(super) fn write(dir: &Path, plan: &GatewayPlan, profile: &Profile, genesis: 
         gateway: None,
         fhir: None,
         fhir_token: None,
+        portal: None,
         test_issuer: None,
         ..profile.clone()
     };

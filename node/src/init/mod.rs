@@ -405,6 +405,7 @@ fn write_common(
         gateway: plan.gateway.as_ref().filter(|gateway| gateway.in_profiles).map(GatewayPlan::url),
         fhir: None,
         fhir_token: None,
+        portal: None,
         test_issuer: plan.terms.test_issuer.then(|| TEST_ISSUER_KEY.to_owned()),
     };
     if let Some(gateway) = &plan.gateway {

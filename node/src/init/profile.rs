@@ -58,6 +58,9 @@ pub struct Profile {
     /// Its bearer token for development.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fhir_token: Option<String>,
+    /// `http://host:port` of the portal's pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub portal: Option<String>,
     /// Seed of the issuer of logins of a test log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_issuer: Option<String>,
@@ -133,6 +136,7 @@ mod tests {
             gateway: None,
             fhir: None,
             fhir_token: None,
+            portal: None,
             test_issuer: None,
         };
         let text = profile.to_toml();

@@ -4,7 +4,7 @@
 //! half. `/retour` brings the code of a login that came to its end: with the seed of this browser's cookie it is exchanged for the
 //! record that opens the session, which the key signs, once it was looked at.
 
-use axum::http::StatusCode;
+use axum::http::{HeaderName, StatusCode};
 use prost::Message as _;
 use sillage_client::clock::now_ms;
 use sillage_client::patient_session::{PatientSession, opening};
@@ -16,10 +16,13 @@ use zeroize::Zeroizing;
 
 use super::visit::{self, Visit};
 use super::{Answered, Portal, Trouble};
-use crate::back::{BackError, Exchange, LEDGER_AWAY, Offer, Open, exchange_message};
+use crate::back::{BackError, Exchange, LEDGER_AWAY, Offer, Open, UNKNOWN_CODE, exchange_message};
 use crate::cookie::Purpose;
+use crate::pages;
+use crate::view::login::LoginProblem;
+use crate::view::problem::Farewell;
 use crate::web::Asked;
-use crate::web::answer;
+use crate::web::answer::{self, Policy};
 
 /// The name of the cookie of a login that has begun.
 const COOKIE: &str = "connexion";
@@ -39,7 +42,7 @@ impl Portal {
         let (session, lang) = (hex::encode(key.public_key().as_bytes()), self.lang(asked));
         let to = format!("{}/begin?session={session}&lang={lang}", self.config.login.base);
         let mut out = answer::see_other(&to);
-        self.cookies.set(&mut out, COOKIE, &sealed).map_err(|_| Trouble::Login)?;
+        self.cookies.set(&mut out, COOKIE, &sealed).map_err(|_| Trouble::Login(LoginProblem::Expired))?;
         Ok(out)
     }
 
@@ -49,17 +52,18 @@ impl Portal {
             // The page was asked for again, after all was done.
             return match self.visitor(asked) {
                 Some(Ok(_)) => Ok(answer::see_other("/")),
-                _ => Err(Trouble::Login),
+                _ => Err(Trouble::Login(LoginProblem::Expired)),
             };
         };
-        let content = self.sealer.open(Purpose::Login, &sealed, now_ms()).map_err(|_| Trouble::Login)?;
-        let (seed, to) = content.split_first_chunk::<32>().ok_or(Trouble::Login)?;
+        let content =
+            self.sealer.open(Purpose::Login, &sealed, now_ms()).map_err(|_| Trouble::Login(LoginProblem::Expired))?;
+        let (seed, to) = content.split_first_chunk::<32>().ok_or(Trouble::Login(LoginProblem::Expired))?;
         let to = next(std::str::from_utf8(to).unwrap_or_default());
         let visit = self.opened_visit(SigningKey::from_seed(seed), asked.query.text("code")).await?;
         let mut out = answer::see_other(to);
         if self.cookies.set(&mut out, visit::COOKIE, &visit.seal(&self.sealer)?).is_err() {
             tracing::error!("a session doesn't fit into its cookies: the tokens of this login are too long");
-            return Err(Trouble::Login);
+            return Err(Trouble::Login(LoginProblem::Refused));
         }
         self.cookies.end(&mut out, COOKIE);
         Ok(out)
@@ -71,7 +75,7 @@ impl Portal {
         let signature = hex::encode(key.sign(&exchange_message(&self.origin, &code)));
         let exchange = Exchange { code: code.clone(), session: session.clone(), signature };
         let offer = self.back.exchange(&exchange).await.map_err(refused)?;
-        let Offer { record, token, userinfo, name, through, until_ms, subject, acting } = offer;
+        let Offer { record, token, userinfo, name, acting_for, through, until_ms, subject, acting } = offer;
         let wrong = || ClientError::Check("the login process says what nobody understands".to_owned());
         let record = hex::decode(&record).ok().and_then(|bytes| v1::Record::decode(&bytes[..]).ok());
         let (record, subject, acting) = (record.ok_or_else(wrong)?, subject.read().ok_or_else(wrong)?, acting.read());
@@ -84,7 +88,7 @@ impl Portal {
         let open = Open { code, session, will: hex::encode(will.encode_to_vec()) };
         self.back.open(&open).await.map_err(refused)?;
         let patient = PatientSession { login, subject, acting, until_ms };
-        Ok(Visit { patient, name, through })
+        Ok(Visit { patient, name, acting_for, through })
     }
 
     /// Ends the visit: on record, and in the browser.
@@ -94,16 +98,13 @@ impl Portal {
         match ledger.recorders.send(vec![visit.patient.closing(now_ms())?]).await {
             // It was over already.
             Ok(_) | Err(ClientError::Rejected(_)) => {}
-            Err(error) => tracing::warn!(error = crate::plain::kind_of(&error), "the end of a session isn't on record"),
+            Err(error) => tracing::warn!(error = crate::login::kind_of(&error), "the end of a session isn't on record"),
         }
-        let mut out = answer::see_other("/");
+        let chrome = self.chrome(asked, None);
+        let mut out =
+            answer::page(StatusCode::OK, &Policy::Page, pages::problem::farewell(&chrome, Farewell::LoggedOut));
         self.cookies.end(&mut out, visit::COOKIE);
-        answer::add(
-            &mut out,
-            axum::http::HeaderName::from_static("clear-site-data"),
-            "\"cache\", \"cookies\", \"storage\"",
-        );
-        debug_assert_eq!(out.status(), StatusCode::SEE_OTHER);
+        answer::add(&mut out, HeaderName::from_static("clear-site-data"), "\"cache\", \"storage\"");
         Ok(out)
     }
 }
@@ -116,7 +117,7 @@ fn refused(error: BackError) -> Trouble {
         }
         BackError::Refused(refused) => {
             tracing::info!(code = refused.code, "a login opens no session");
-            Trouble::Login
+            Trouble::Login(if refused.code == UNKNOWN_CODE { LoginProblem::Expired } else { LoginProblem::Refused })
         }
     }
 }
@@ -131,7 +132,6 @@ pub(super) fn next(text: &str) -> &str {
         false => "/",
     }
 }
-
 
 #[cfg(test)]
 mod tests {

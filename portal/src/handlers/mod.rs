@@ -1,18 +1,28 @@
 //! Which path gives what: from a request over the session and the log to a page.
 //!
 //! - [`visit`]: who is logged in; [`login`]: how a visit begins and ends;
-//! - [`trace`]: who accessed; [`lines`]: from the log's lines to what a page shows of them.
+//! - [`trace`] and [`line`]: who accessed, and why they could; [`lines`]: from the log's lines to what a page shows of them;
+//! - [`access`]: who may; [`choices`]: what the patient decides, from the form over the preview to the record;
+//! - [`stories`]: emergencies, and questions with their answers; [`sources`]: who records;
+//! - [`take`]: files to take along, and the verifier; [`small`]: what needs no log.
 //!
 //! Nothing that names a patient, a person or a document stands in a path or a query: what must be carried is sealed.
 
+pub mod access;
+pub mod choices;
+pub mod line;
 pub mod lines;
 pub mod login;
+pub mod small;
+pub mod sources;
+pub mod stories;
+pub mod take;
 pub mod trace;
 pub mod visit;
 
 use std::sync::Arc;
 
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, header};
 use sillage_client::ClientError;
 use sillage_client::clock::now_ms;
 use sillage_client::error::Code;
@@ -23,15 +33,20 @@ use sillage_proof::keys::AuthorId;
 use sillage_words::Lang;
 use tokio::sync::{OnceCell, Semaphore};
 
+use self::lines::in_paris;
 use self::visit::Visit;
 use crate::back::Back;
 use crate::config::PortalConfig;
 use crate::cookie::{Cookies, Purpose, Sealer};
-use crate::login::{lang_of, timeouts};
-use crate::plain::{self, Said};
+use crate::login::{kind_of, lang_of, timeouts};
+use crate::pages;
 use crate::record::Recorders;
+use crate::view::chrome::SESSION_MINUTES_MAX;
+use crate::view::login::{LoginFailedView, LoginProblem};
+use crate::view::problem::{Problem, ProblemView};
+use crate::view::{Chrome, Ending, User, fields};
 use crate::web::answer::{self, Answer, Policy};
-use crate::web::fields::encoded;
+use crate::web::fields::{Fields, encoded};
 use crate::web::listen::Handler;
 use crate::web::{Asked, Unreadable};
 
@@ -40,6 +55,7 @@ pub struct Portal {
     config: PortalConfig,
     profile: Profile,
     origin: Origin,
+    test_log: bool,
     sealer: Sealer,
     cookies: Cookies,
     back: Back,
@@ -66,12 +82,14 @@ pub enum Trouble {
     SessionOver,
     /// The form is forged, out of date, or of another session.
     FormOutOfDate,
-    /// There is no such page.
+    /// There is no such page, or no such line in this trace.
     NotFound,
     /// The login came to nothing.
-    Login,
+    Login(LoginProblem),
     /// The log, or the way to it.
     Ledger(ClientError),
+    /// The same, of something that may be on record all the same.
+    MayBeRecorded(ClientError),
 }
 
 impl From<ClientError> for Trouble {
@@ -90,6 +108,7 @@ type Answered = Result<Answer, Trouble>;
 
 /// The name of the cookie that says the language.
 const LANG: &str = "langue";
+const MINUTE_MS: u64 = 60_000;
 
 impl Portal {
     /// Reads what the configuration names.
@@ -98,12 +117,12 @@ impl Portal {
     /// When a file can't be used.
     pub fn new(config: PortalConfig) -> Result<Self, ClientError> {
         let profile = Profile::load(&config.profile)?;
-        profile.genesis()?;
+        let test_log = profile.genesis()?.0.test_log;
         let origin = Origin::new(profile.origin.clone()).map_err(|error| ClientError::Usage(error.to_string()))?;
         let sealer = Sealer::load(&config.cookie_key)?;
         let (cookies, back) = (Cookies { secure: config.is_secure() }, Back::new(&config.login)?);
         let room = Semaphore::new(config.limits.requests_max);
-        Ok(Self { config, profile, origin, sealer, cookies, back, ledger: OnceCell::new(), room })
+        Ok(Self { config, profile, origin, test_log, sealer, cookies, back, ledger: OnceCell::new(), room })
     }
 
     /// The way to the log, opened by who needs it first.
@@ -121,6 +140,33 @@ impl Portal {
         lang_of(&self.cookies.read(asked, LANG).unwrap_or_default())
     }
 
+    /// The frame of a page. `path` is where a change of language leads back to: of a form that was sent, its own page.
+    fn chrome(&self, asked: &Asked, visit: Option<&Visit>) -> Chrome {
+        let path = if asked.method == Method::POST { "/".to_owned() } else { asked.path.clone() };
+        let user = visit.map(|visit| {
+            let until_ms = visit.patient.until_ms;
+            let left = until_ms.saturating_sub(now_ms()) / MINUTE_MS;
+            let minutes_left = u8::try_from(left).unwrap_or(SESSION_MINUTES_MAX).min(SESSION_MINUTES_MAX);
+            User {
+                name: visit.name.as_str().into(),
+                acting_for: (!visit.acting_for.is_empty()).then(|| visit.acting_for.as_str().into()),
+                may_switch: false,
+                login: visit.through.as_str().into(),
+                until: in_paris(until_ms).1,
+                ending: Ending { minutes_left },
+            }
+        });
+        Chrome {
+            lang: self.lang(asked),
+            user,
+            csrf: visit.map(|visit| self.sealer.token_of_forms(&visit.key())).unwrap_or_default(),
+            path,
+            kiosk: false,
+            test_log: self.test_log,
+            help: None,
+        }
+    }
+
     /// Who is logged in, if anybody is.
     fn visitor(&self, asked: &Asked) -> Option<Result<Visit, Trouble>> {
         let value = self.cookies.read(asked, visit::COOKIE)?;
@@ -133,22 +179,35 @@ impl Portal {
     }
 
     /// A form of who is logged in: it came from a page of theirs.
-    fn own_form(&self, asked: &Asked) -> Result<(Visit, crate::web::fields::Fields), Trouble> {
+    fn own_form(&self, asked: &Asked) -> Result<(Visit, Fields), Trouble> {
         let visit = self.visit(asked)?;
         let form = asked.form()?;
-        let token = form.text(crate::view::fields::CSRF);
-        let is_own = asked.is_from(&self.config.base) && self.sealer.is_token_of_forms(&visit.key(), token);
+        let is_own =
+            asked.is_from(&self.config.base) && self.sealer.is_token_of_forms(&visit.key(), form.text(fields::CSRF));
         if is_own { Ok((visit, form)) } else { Err(Trouble::FormOutOfDate) }
     }
 
-    /// Seals something for this session, so that it may stand in a URL or a form.
-    fn sealed(&self, visit: &Visit, purpose: Purpose, content: &[u8]) -> Result<String, ClientError> {
-        let content = [&visit.patient.subject.open.tag.as_bytes()[..], content].concat();
-        self.sealer.seal(purpose, visit.patient.until_ms, &content)
+    /// What a page of this visit carries: readable by this portal alone, for the same patient, until the visit ends. The same content gives
+    /// the same text.
+    fn named(&self, visit: &Visit, content: &[u8]) -> String {
+        self.sealer.name(Purpose::Cursor, visit.patient.until_ms, &self.of_visit(visit, content))
     }
 
-    /// Opens it, for the same patient.
-    fn opened(&self, visit: &Visit, purpose: Purpose, text: &str) -> Option<Vec<u8>> {
+    /// The content of [`Portal::named`].
+    fn opened(&self, visit: &Visit, text: &str) -> Option<Vec<u8>> {
+        self.opened_as(visit, Purpose::Cursor, text)
+    }
+
+    /// A form's own content, which is never the same twice.
+    fn sealed_form(&self, visit: &Visit, content: &[u8]) -> Result<String, ClientError> {
+        self.sealer.seal(Purpose::Form, visit.patient.until_ms, &self.of_visit(visit, content))
+    }
+
+    fn of_visit(&self, visit: &Visit, content: &[u8]) -> Vec<u8> {
+        [&visit.patient.subject.open.tag.as_bytes()[..], content].concat()
+    }
+
+    fn opened_as(&self, visit: &Visit, purpose: Purpose, text: &str) -> Option<Vec<u8>> {
         let content = self.sealer.open(purpose, text, now_ms()).ok()?;
         content.strip_prefix(&visit.patient.subject.open.tag.as_bytes()[..]).map(<[u8]>::to_vec)
     }
@@ -156,31 +215,37 @@ impl Portal {
     async fn route(&self, asked: &Asked) -> Answered {
         let segments: Vec<&str> = asked.path.split('/').skip(1).collect();
         let get = asked.method == Method::GET || asked.method == Method::HEAD;
+        let posted = asked.method == Method::POST;
         match (get, segments.as_slice()) {
             (true, [""]) => self.home(asked).await,
             (true, ["connexion"]) => self.begin(asked),
             (true, ["retour"]) => self.come_back(asked).await,
-            (false, ["deconnexion"]) => self.leave(asked).await,
             (true, ["trace"]) => self.trace(asked).await,
-            (true, ["style.css"]) => Ok(plain::style()),
+            (true, ["trace", index]) => self.line(asked, index).await,
+            (true, ["trace", index, "preuve"]) => self.proof_file(asked, index).await,
+            (true, ["trace", index, "question"]) => self.ask_form(asked, index).await,
+            (true, ["acces"]) => self.access(asked).await,
+            (true, ["choix"]) => self.choices(asked).await,
+            (true, ["choix", "fait", index]) => self.done(asked, index).await,
+            (_, ["choix", sort]) if get || (posted && !["apercu", "confirmer"].contains(sort)) => {
+                self.choice_form(asked, sort).await
+            }
+            (true, ["urgences"]) => self.emergencies(asked).await,
+            (true, ["questions"]) => self.questions(asked).await,
+            (true, ["sources"]) => self.sources(asked).await,
+            (true, ["emporter"]) => self.take(asked).await,
+            (true, ["emporter", file]) => self.file(asked, file).await,
+            (true, ["verifier"]) => self.verifier(asked).await,
+            (true, ["verifier", "politique.txt"]) => self.policy_file().await,
             (true, ["healthz"]) => Ok(self.health().await),
+            (true, _) => self.small(asked, &segments),
+            (false, ["deconnexion"]) if posted => self.leave(asked).await,
+            (false, ["choix", "apercu"]) if posted => self.preview(asked).await,
+            (false, ["choix", "confirmer"]) if posted => self.confirm(asked).await,
+            (false, ["trace", index, "question"]) if posted => self.ask(asked, index).await,
+            (false, ["questions", "clore"]) if posted => self.close_question(asked).await,
+            (false, ["langue"]) if posted => self.change_language(asked),
             _ => Err(Trouble::NotFound),
-        }
-    }
-
-    async fn home(&self, asked: &Asked) -> Answered {
-        let lang = self.lang(asked);
-        match self.visitor(asked).transpose()? {
-            Some(visit) => Ok(answer::page(
-                StatusCode::OK,
-                &Policy::Page,
-                plain::bare(lang, "Sillage", maud::html! { p { (visit.name) } a href="/trace" { "Qui a accédé ?" } }),
-            )),
-            None => Ok(answer::page(
-                StatusCode::OK,
-                &Policy::Page,
-                plain::bare(lang, "Sillage", maud::html! { a href="/connexion" { "Se connecter" } }),
-            )),
         }
     }
 
@@ -191,30 +256,57 @@ impl Portal {
         }
     }
 
+    fn page(&self, markup: maud::Markup) -> Answer {
+        answer::page(StatusCode::OK, &Policy::Page, markup)
+    }
+
     fn trouble(&self, asked: &Asked, trouble: &Trouble) -> Answer {
-        let lang = self.lang(asked);
-        let say = |status, said| answer::page(status, &Policy::Page, plain::said(said, lang, "/"));
+        let visit = self.visitor(asked).and_then(Result::ok);
+        let chrome = self.chrome(asked, visit.as_ref());
+        let say = |status, problem, may_be_recorded| {
+            let view = ProblemView { problem, way_out: None, come_back: None, may_be_recorded, reference: None };
+            answer::page(status, &Policy::Page, pages::problem::problem(&chrome, &view))
+        };
         match trouble {
-            Trouble::NoSession(path) => answer::see_other(&format!("/connexion?suite={}", encoded(path))),
+            Trouble::NoSession(path) => answer::see_other(&format!("/connexion?suite={}", encoded(login::next(path)))),
             Trouble::SessionOver => {
-                let mut out = say(StatusCode::UNAUTHORIZED, Said::LoginAnew);
+                let chrome = self.chrome(asked, None);
+                let problem = Problem::SessionOver;
+                let view =
+                    ProblemView { problem, way_out: None, come_back: None, may_be_recorded: false, reference: None };
+                let markup = pages::problem::problem(&chrome, &view);
+                let mut out = answer::page(StatusCode::UNAUTHORIZED, &Policy::Page, markup);
                 self.cookies.end(&mut out, visit::COOKIE);
                 out
             }
-            Trouble::FormOutOfDate => say(StatusCode::BAD_REQUEST, Said::LoginAnew),
-            Trouble::NotFound => say(StatusCode::NOT_FOUND, Said::NotFound),
-            Trouble::Login => say(StatusCode::BAD_REQUEST, Said::LoginAnew),
-            Trouble::Ledger(error) => {
-                tracing::warn!(error = plain::kind_of(error), "a page isn't shown");
+            Trouble::FormOutOfDate => say(StatusCode::BAD_REQUEST, Problem::FormOutOfDate, false),
+            Trouble::NotFound => say(StatusCode::NOT_FOUND, Problem::NotFound, false),
+            Trouble::Login(problem) => {
+                let view = LoginFailedView { problem: *problem, again: "/connexion".to_owned(), reference: None };
+                answer::page(StatusCode::BAD_REQUEST, &Policy::Page, pages::login::failed(&chrome, &view))
+            }
+            Trouble::Ledger(error) | Trouble::MayBeRecorded(error) => {
+                tracing::warn!(error = kind_of(error), "a page isn't shown");
+                let may_be_recorded = matches!(trouble, Trouble::MayBeRecorded(_)) && error.is_retry();
                 match error {
+                    ClientError::Unavailable(_) | ClientError::Quota(_) => {
+                        let mut out = say(StatusCode::SERVICE_UNAVAILABLE, Problem::Away, may_be_recorded);
+                        answer::add(&mut out, header::RETRY_AFTER, "30");
+                        out
+                    }
                     // The session ended on the ledger's side: at another instance, or by its time.
                     ClientError::Rejected(rejection) if rejection.code == Code::NotEntitled => {
                         self.trouble(asked, &Trouble::SessionOver)
                     }
-                    error => {
-                        let (status, said) = plain::of_error(error);
-                        say(status, said)
+                    ClientError::Rejected(rejection) => {
+                        let sentence = match (rejection.code.known(), chrome.lang) {
+                            (Some(code), Lang::Fr) => sillage_words::codes::sentence(code).into(),
+                            _ => rejection.message.as_str().into(),
+                        };
+                        let code = rejection.code.as_str().into();
+                        say(StatusCode::UNPROCESSABLE_ENTITY, Problem::Refused { sentence, code }, false)
                     }
+                    _ => say(StatusCode::INTERNAL_SERVER_ERROR, Problem::Internal, may_be_recorded),
                 }
             }
         }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use sillage_client::checks::{check_inclusion, checkpoint_over};
-use sillage_client::clock::now_ms;
 use sillage_client::error::Code;
 use sillage_client::parts::accesses;
 use sillage_client::trace::{Page, TracedLine};
@@ -21,8 +20,7 @@ use tokio::task::JoinSet;
 use super::lines::{actor, days};
 use super::visit::Visit;
 use super::{Answered, Ledger, Portal};
-use crate::cookie::Purpose;
-use crate::plain;
+use crate::pages;
 use crate::view::trace::{Checked, Filters, TraceView};
 use crate::view::{Choice, FieldError, fields};
 use crate::web::Asked;
@@ -56,14 +54,11 @@ impl Portal {
         let ledger = self.ledger().await?;
         let mut narrowed = self.narrowed(&visit, &asked.query, lang);
         let place = asked.query.text(fields::PAGE);
-        let cursor = self.opened(&visit, Purpose::Cursor, place).and_then(|cursor| String::from_utf8(cursor).ok());
-        let page = self.page(ledger, &visit, &narrowed.request, cursor.as_deref()).await?;
+        let cursor = self.opened(&visit, place).and_then(|cursor| String::from_utf8(cursor).ok());
+        let page = self.trace_page(ledger, &visit, &narrowed.request, cursor.as_deref()).await?;
         let checked = checked(ledger, &page.lines, lang).await;
-        self.offer(&visit, &mut narrowed, &page, lang)?;
-        let older = match &page.next_cursor {
-            Some(cursor) => Some(self.sealed(&visit, Purpose::Cursor, cursor.as_bytes())?),
-            None => None,
-        };
+        self.offer(&visit, &mut narrowed, &page, lang);
+        let older = page.next_cursor.as_ref().map(|cursor| self.named(&visit, cursor.as_bytes()));
         let with_place = |place: Option<&str>| address(&asked.query, place);
         let view = TraceView {
             days: days(&accesses(&page.lines), lang),
@@ -74,11 +69,11 @@ impl Portal {
             checked,
             path: PATH.to_owned(),
         };
-        Ok(answer::page(StatusCode::OK, &Policy::Page, plain::trace(&view, lang)))
+        Ok(answer::page(StatusCode::OK, &Policy::Page, pages::trace::trace(&self.chrome(asked, Some(&visit)), &view)))
     }
 
     /// A page. A cursor that the log no longer takes, of a bookmark, begins again.
-    async fn page(
+    async fn trace_page(
         &self,
         ledger: &Ledger,
         visit: &Visit,
@@ -106,9 +101,9 @@ impl Portal {
         };
         let from_ms = day(fields::FROM, from, |field, text| parse_bound(field, text).ok());
         let to_ms = day(fields::UNTIL, to, |field, text| parse_end(field, text).ok());
-        let person = self.opened(visit, Purpose::Cursor, query.text(fields::PERSON));
+        let person = self.opened(visit, query.text(fields::PERSON));
         let person = person.and_then(|bytes| <v1::Actor as prost::Message>::decode(&bytes[..]).ok());
-        let structure = self.opened(visit, Purpose::Cursor, query.text(fields::STRUCTURE));
+        let structure = self.opened(visit, query.text(fields::STRUCTURE));
         let structure = structure.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
         let group = Group::from_token(query.text(fields::KIND));
         let (emergencies, unjustified) = (query.is_set(fields::EMERGENCY), query.is_set(fields::UNJUSTIFIED));
@@ -141,7 +136,7 @@ impl Portal {
     }
 
     /// Offers whom and what the page shows to be looked for.
-    fn offer(&self, visit: &Visit, narrowed: &mut Narrowed, page: &Page, lang: Lang) -> Result<(), ClientError> {
+    fn offer(&self, visit: &Visit, narrowed: &mut Narrowed, page: &Page, lang: Lang) {
         let (mut people, mut structures) = (BTreeMap::new(), BTreeMap::new());
         for actor in page.lines.iter().filter_map(actor).chain(narrowed.person.clone()) {
             if !actor.organisation.is_empty() {
@@ -156,7 +151,7 @@ impl Portal {
         for (id, actor) in people {
             let own = v1::Actor { organisation: String::new(), role: String::new(), ..actor.clone() };
             narrowed.filters.people.push(Choice {
-                value: self.sealed(visit, Purpose::Cursor, &prost::Message::encode_to_vec(&own))?,
+                value: self.named(visit, &prost::Message::encode_to_vec(&own)),
                 label: short_who(&actor, lang).into(),
                 hint: actor.organisation.into(),
                 chosen: chosen.as_ref() == Some(&id),
@@ -164,13 +159,12 @@ impl Portal {
         }
         for (structure, ()) in structures {
             narrowed.filters.structures.push(Choice {
-                value: self.sealed(visit, Purpose::Cursor, structure.as_bytes())?,
+                value: self.named(visit, structure.as_bytes()),
                 chosen: structure == narrowed.structure,
                 label: structure.into(),
                 hint: "".into(),
             });
         }
-        Ok(())
     }
 }
 
@@ -186,7 +180,7 @@ fn address(query: &Fields, place: Option<&str>) -> String {
 }
 
 /// Holds the lines against the log: each is in it, under a signed checkpoint. None where that couldn't be done now.
-async fn checked(ledger: &Ledger, lines: &[TracedLine], lang: Lang) -> Option<Checked> {
+pub(super) async fn checked(ledger: &Ledger, lines: &[TracedLine], lang: Lang) -> Option<Checked> {
     let newest = lines.iter().map(|line| line.line.entry.index.get()).max()?;
     let checkpoint = Arc::new(checkpoint_over(&ledger.session, newest).await.ok()?.checkpoint);
     let mut proofs = JoinSet::new();
@@ -197,10 +191,9 @@ async fn checked(ledger: &Ledger, lines: &[TracedLine], lang: Lang) -> Option<Ch
     }
     while let Some(proof) = proofs.join_next().await {
         if let Err(error) = proof.ok()? {
-            tracing::error!(error = plain::kind_of(&error), "a line of a trace couldn't be held against the log");
+            tracing::error!(error = super::kind_of(&error), "a line of a trace couldn't be held against the log");
             return None;
         }
     }
-    let _ = now_ms;
     Some(Checked { lines: lines.len(), size: checkpoint.size.get(), as_of: spoken(clock::now_ms(), lang).into() })
 }

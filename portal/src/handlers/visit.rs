@@ -23,6 +23,8 @@ pub struct Visit {
     pub patient: PatientSession,
     /// Their name.
     pub name: String,
+    /// The patient's name, where somebody acts for them; else empty.
+    pub acting_for: String,
     /// Where they logged in.
     pub through: String,
 }
@@ -55,6 +57,8 @@ struct Kept {
     token: Vec<u8>,
     #[prost(bytes = "vec", tag = "12")]
     userinfo: Vec<u8>,
+    #[prost(string, tag = "13")]
+    acting_for: String,
 }
 
 impl Visit {
@@ -68,7 +72,7 @@ impl Visit {
     /// # Errors
     /// When the machine has no randomness to give.
     pub fn seal(&self, sealer: &Sealer) -> Result<String, ClientError> {
-        let Self { patient, name, through } = self;
+        let Self { patient, name, acting_for, through } = self;
         let PatientSession { login, subject, acting, until_ms } = patient;
         let kept = Kept {
             seed: login.key.to_seed().to_vec(),
@@ -81,6 +85,7 @@ impl Visit {
             until_ms: *until_ms,
             name: name.clone(),
             through: through.clone(),
+            acting_for: acting_for.clone(),
             token: pack(&login.token),
             userinfo: pack(&login.userinfo),
         };
@@ -110,7 +115,7 @@ impl Visit {
         };
         let acting = Acting { actor: kept.actor?, auth: kept.auth };
         let patient = PatientSession { login, subject, acting, until_ms: kept.until_ms };
-        Some(Self { patient, name: kept.name, through: kept.through })
+        Some(Self { patient, name: kept.name, acting_for: kept.acting_for, through: kept.through })
     }
 }
 
@@ -168,7 +173,7 @@ mod tests {
         };
         let acting = Acting { actor: v1::Actor { id: "self".into(), ..v1::Actor::default() }, auth: None };
         let patient = PatientSession { login, subject, acting, until_ms: 1_000 };
-        Visit { patient, name: "Zoé".into(), through: "FranceConnect+".into() }
+        Visit { patient, name: "Zoé".into(), acting_for: String::new(), through: "FranceConnect+".into() }
     }
 
     #[test]
@@ -176,7 +181,7 @@ mod tests {
         let sealer = Sealer::from_bytes([3; 32]);
         let value = visit().seal(&sealer).expect("sealed");
         let back = Visit::open(&sealer, &value, 999).ok().expect("open");
-        let Visit { patient, name, through } = &back;
+        let Visit { patient, name, through, .. } = &back;
         assert_eq!((patient.subject.clone(), back.key()), (visit().patient.subject, visit().key()));
         assert_eq!((patient.login.token.as_str(), patient.login.userinfo.as_str()), ("YWJj.ZGVm.Z2hp", "not a token"));
         assert_eq!(

@@ -47,6 +47,7 @@ fn exchange(login: &Login, body: &[u8]) -> Result<Offer, Refused> {
         token: own.token.clone(),
         userinfo: own.userinfo.clone(),
         name: own.name.clone(),
+        acting_for: own.acting_for.clone(),
         through: own.through.clone(),
         until_ms: own.until_ms,
         subject: SubjectJson::of(&waiting.subject),

@@ -1,27 +1,26 @@
 //! The login for development: whoever is chosen is logged in, by the issuer of a test log.
 
-use maud::{Markup, html};
 use sillage_client::ClientError;
 use sillage_client::consent::who::{Acting, Short, parse};
 use sillage_client::profile::load_seed;
 use sillage_proof::batch::Origin;
 use sillage_proto::v1;
 use sillage_rules::consent::ActorName;
-use sillage_rules::ident::{Checks, Ins, Source};
 use sillage_rules::will::binding::session_nonce;
 use sillage_rules::will::test_issuer::{Means, Subject, TestIssuer};
 use sillage_rules::will::{Level, SESSION_S_MAX};
-use sillage_words::Lang;
-use sillage_words::words::pick;
 
 use super::LoggedIn;
 use crate::config::{DemoPatient, DevConfig};
-use crate::plain;
+use crate::view::login::ChooseView;
+use crate::view::{Choice, Hidden, fields};
 use crate::web::fields::Fields;
 
 /// As the record says who established the identity.
 const ISSUER: &str = "urn:sillage:demo-login";
 const METHOD: &str = "demonstration";
+/// The field that carries the session's public key.
+pub const SESSION: &str = "session";
 
 /// See the module.
 pub struct Dev {
@@ -41,51 +40,22 @@ impl Dev {
     }
 
     /// Where one chooses.
-    pub fn page(&self, session: &[u8; 32], lang: Lang) -> Markup {
-        let session = hex::encode(session);
-        let title = pick(lang, "Connexion de démonstration", "Demonstration login");
-        plain::bare(
-            lang,
-            title,
-            html! {
-                p { (pick(lang, "Registre de test : aucune personne réelle. Choisissez un patient.",
-                    "A test log: no real person. Choose a patient.")) }
-                @for (at, patient) in self.patients.iter().enumerate() {
-                    form method="post" action="/choose" {
-                        input type="hidden" name="session" value=(session);
-                        input type="hidden" name="patient" value=(at);
-                        button type="submit" { (patient.name) }
-                    }
-                }
-                form method="post" action="/choose" {
-                    input type="hidden" name="session" value=(session);
-                    p { label for="ins" { (pick(lang, "Ou l'INS de test d'un autre patient (15 caractères)",
-                        "Or the test INS of another patient (15 characters)")) }
-                        input id="ins" name="ins" autocomplete="off" maxlength="21"; }
-                    p { label for="oid" { "OID" } input id="oid" name="oid" value="1.2.250.1.213.1.4.10" maxlength="64"; }
-                    p { label for="representative" { (pick(lang, "Représenté par (facultatif)", "Represented by (may be left out)")) }
-                        input id="representative" name="representative" autocomplete="off" maxlength="200"; }
-                    button type="submit" { (pick(lang, "Se connecter", "Log in")) }
-                }
-            },
-        )
+    pub fn view(&self, session: &[u8; 32]) -> ChooseView {
+        let choice = |(at, patient): (usize, &DemoPatient)| Choice {
+            value: at.to_string(),
+            label: patient.name.as_str().into(),
+            hint: patient.represented_by.as_deref().unwrap_or_default().into(),
+            chosen: at == 0,
+        };
+        let hidden = Hidden { name: SESSION.to_owned(), value: hex::encode(session) };
+        let patients = self.patients.iter().enumerate().map(choice).collect();
+        ChooseView { patients, action: "/choose".to_owned(), hidden: vec![hidden] }
     }
 
     fn chosen(&self, form: &Fields) -> Result<DemoPatient, ClientError> {
-        let wrong = || ClientError::rejected("INVALID_INS", "choose a patient of the list, or give a test INS");
-        if form.is_set("patient") {
-            let at: usize = form.text("patient").parse().map_err(|_| wrong())?;
-            return self.patients.get(at).cloned().ok_or_else(wrong);
-        }
-        let checks = Checks { test_log: true, source: Source::Direct };
-        let (ins, _) = Ins::check(form.text("ins"), form.text("oid"), checks).map_err(|_| wrong())?;
-        let representative = form.text("representative");
-        Ok(DemoPatient {
-            name: String::new(),
-            ins: ins.value().to_owned(),
-            oid: ins.oid().as_str().to_owned(),
-            represented_by: (!representative.is_empty()).then(|| representative.to_owned()),
-        })
+        let at = form.text(fields::PERSON).parse::<usize>().ok();
+        let found = at.and_then(|at| self.patients.get(at)).cloned();
+        found.ok_or_else(|| ClientError::rejected("INVALID_INS", "choose a patient of the list"))
     }
 
     /// Logs in who was chosen.
@@ -107,10 +77,9 @@ impl Dev {
         let token = self.issuer.sign(&self.issuer.claims(&nonce, &subject, &means, now_ms));
         let (issuer, method) = (means.idp, means.method);
         let auth = v1::Authentication { issuer, method, eidas_level: Level::Substantial.as_str().to_owned() };
-        let shown = match (patient.name.is_empty(), &person) {
-            (false, _) => patient.name.clone(),
-            (true, Some(person)) => person.id().to_owned(),
-            (true, None) => "Patient de démonstration".to_owned(),
+        let (shown, acting_for) = match &person {
+            Some(person) => (person.id().to_owned(), patient.name.clone()),
+            None => (patient.name.clone(), String::new()),
         };
         Ok(LoggedIn {
             token,
@@ -119,6 +88,7 @@ impl Dev {
             is_patient: person.is_none(),
             identity: v1::PatientIdentity { ins: patient.ins, oid: patient.oid },
             name: shown,
+            acting_for,
             through: "Connexion de démonstration".to_owned(),
             // The token says whole seconds, and so does the end.
             until_ms: (now_ms / 1_000 + SESSION_S_MAX) * 1_000,

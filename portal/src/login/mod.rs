@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
-use maud::Markup;
 use sillage_client::ClientError;
 use sillage_client::author::{TagRequest, Tags, tags_of};
 use sillage_client::channel::Timeouts;
@@ -31,8 +30,11 @@ use tokio::sync::OnceCell;
 use self::dev::Dev;
 use self::pending::{Pending, Waiting};
 use crate::config::{Limits, LoginConfig};
-use crate::plain;
+use crate::pages;
 use crate::record::Recorders;
+use crate::view::Chrome;
+use crate::view::login::{LoginFailedView, LoginProblem};
+use crate::view::problem::{Problem, ProblemView};
 use crate::web::answer::{self, Answer, Policy};
 use crate::web::fields::encoded;
 use crate::web::listen::Handler;
@@ -52,6 +54,8 @@ pub struct LoggedIn {
     pub identity: v1::PatientIdentity,
     /// As pages show who logged in.
     pub name: String,
+    /// As pages show the patient, where somebody else logged in; else empty.
+    pub acting_for: String,
     /// As pages show where.
     pub through: String,
     /// When the login ends, ms.
@@ -120,17 +124,30 @@ impl Login {
         let record = opening::opened(&subject, self.portal, &login.acting, now_ms());
         let waiting = Waiting { session, subject, record, login };
         let Some(code) = self.pending.put(waiting, now_ms())? else {
-            return Ok(self.say(StatusCode::SERVICE_UNAVAILABLE, plain::Said::Busy, Lang::Fr));
+            return Ok(self.failed(StatusCode::SERVICE_UNAVAILABLE, LoginProblem::TooMany, Lang::Fr));
         };
         Ok(answer::see_other(&format!("{}/retour?code={}", self.config.portal, encoded(&code))))
     }
 
-    fn page(&self, status: StatusCode, markup: Markup) -> Answer {
+    fn chrome(&self, lang: Lang) -> Chrome {
+        let (path, csrf) = ("/".to_owned(), String::new());
+        Chrome { lang, user: None, csrf, path, kiosk: false, test_log: self.dev.is_some(), help: None }
+    }
+
+    fn page(&self, status: StatusCode, markup: maud::Markup) -> Answer {
         answer::page(status, &Policy::LeadingTo(self.config.portal.clone()), markup)
     }
 
-    fn say(&self, status: StatusCode, said: plain::Said, lang: Lang) -> Answer {
-        self.page(status, plain::said(said, lang, &self.config.portal))
+    fn failed(&self, status: StatusCode, problem: LoginProblem, lang: Lang) -> Answer {
+        let again = format!("{}/connexion", self.config.portal);
+        let view = LoginFailedView { problem, again, reference: None };
+        self.page(status, pages::login::failed(&self.chrome(lang), &view))
+    }
+
+    fn problem(&self, status: StatusCode, problem: Problem, lang: Lang) -> Answer {
+        let way_out = Some(self.config.portal.clone());
+        let view = ProblemView { problem, way_out, come_back: None, may_be_recorded: false, reference: None };
+        self.page(status, pages::problem::problem(&self.chrome(lang), &view))
     }
 
     async fn browser(&self, asked: &Asked) -> Result<Answer, ClientError> {
@@ -138,30 +155,31 @@ impl Login {
         match (&asked.method, asked.path.as_str(), &self.dev) {
             (&Method::GET, "/begin", Some(dev)) => {
                 let Some(session) = session_key(asked.query.text("session")) else {
-                    return Ok(self.say(StatusCode::BAD_REQUEST, plain::Said::LoginAnew, lang));
+                    return Ok(self.failed(StatusCode::BAD_REQUEST, LoginProblem::Expired, lang));
                 };
                 if !self.pending.may_begin(now_ms()) {
-                    return Ok(self.say(StatusCode::SERVICE_UNAVAILABLE, plain::Said::Busy, lang));
+                    return Ok(self.failed(StatusCode::SERVICE_UNAVAILABLE, LoginProblem::TooMany, lang));
                 }
-                Ok(self.page(StatusCode::OK, dev.page(&session, lang)))
+                Ok(self.page(StatusCode::OK, pages::login::choose(&self.chrome(lang), &dev.view(&session))))
             }
             (&Method::POST, "/choose", Some(dev)) => {
                 let Ok(form) = asked.form() else {
-                    return Ok(self.say(StatusCode::BAD_REQUEST, plain::Said::LoginAnew, lang));
+                    return Ok(self.failed(StatusCode::BAD_REQUEST, LoginProblem::Expired, lang));
                 };
                 let (Some(session), true) = (session_key(form.text("session")), asked.is_from(&self.config.base))
                 else {
-                    return Ok(self.say(StatusCode::BAD_REQUEST, plain::Said::LoginAnew, lang));
+                    return Ok(self.failed(StatusCode::BAD_REQUEST, LoginProblem::Expired, lang));
                 };
                 let login = dev.log_in(&session, &form, now_ms())?;
                 self.logged_in(session, login).await
             }
-            (&Method::GET, "/style.css", _) => Ok(plain::style()),
+            (&Method::GET, "/style.css", _) => Ok(answer::asset("text/css; charset=utf-8", pages::STYLE)),
+            (&Method::GET, "/icone.svg", _) => Ok(answer::asset("image/svg+xml", pages::ICON)),
             (&Method::GET, "/healthz", _) => Ok(match self.ledger().await {
                 Ok(_) => answer::text(StatusCode::OK, "ok"),
                 Err(_) => answer::text(StatusCode::SERVICE_UNAVAILABLE, "no node of the log answers"),
             }),
-            _ => Ok(self.say(StatusCode::NOT_FOUND, plain::Said::NotFound, lang)),
+            _ => Ok(self.problem(StatusCode::NOT_FOUND, Problem::NotFound, lang)),
         }
     }
 }
@@ -175,6 +193,18 @@ pub fn timeouts(limits: &Limits) -> Timeouts {
 /// The language that a query or a form names; else French.
 pub fn lang_of(text: &str) -> Lang {
     if text == Lang::En.as_str() { Lang::En } else { Lang::Fr }
+}
+
+/// What an error is, in a word for a line of a log: never what it says, which may name somebody.
+pub fn kind_of(error: &ClientError) -> String {
+    match error {
+        ClientError::Rejected(rejection) => rejection.code.to_string(),
+        ClientError::Unavailable(_) => "unavailable".to_owned(),
+        ClientError::Quota(_) => "quota".to_owned(),
+        ClientError::Check(_) => "check failed".to_owned(),
+        ClientError::Usage(_) | ClientError::PolicyRequired | ClientError::Proposed(_) => "usage".to_owned(),
+        ClientError::File { .. } => "file".to_owned(),
+    }
 }
 
 fn session_key(text: &str) -> Option<[u8; 32]> {
@@ -207,9 +237,14 @@ impl Handler for Browsers {
             Ok(answer) => answer,
             Err(error) => {
                 let lang = lang_of(asked.query.text("lang"));
-                let (status, said) = plain::of_error(&error);
-                tracing::warn!(error = plain::kind_of(&error), "a login came to nothing");
-                self.0.say(status, said, lang)
+                tracing::warn!(error = kind_of(&error), "a login came to nothing");
+                match error {
+                    ClientError::Unavailable(_) | ClientError::Quota(_) => {
+                        self.0.problem(StatusCode::SERVICE_UNAVAILABLE, Problem::Away, lang)
+                    }
+                    ClientError::Rejected(_) => self.0.failed(StatusCode::BAD_REQUEST, LoginProblem::Refused, lang),
+                    _ => self.0.problem(StatusCode::INTERNAL_SERVER_ERROR, Problem::Internal, lang),
+                }
             }
         }
     }

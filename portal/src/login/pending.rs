@@ -112,8 +112,9 @@ mod tests {
         let text = String::new;
         let acting = Acting { actor: v1::Actor::default(), auth: None };
         let identity = v1::PatientIdentity::default();
-        let (token, userinfo, name, through) = (text(), text(), text(), text());
-        let login = LoggedIn { token, userinfo, acting, is_patient: true, identity, name, through, until_ms: 0 };
+        let (token, userinfo, name, through, acting_for) = (text(), text(), text(), text(), text());
+        let login =
+            LoggedIn { token, userinfo, acting, is_patient: true, identity, name, acting_for, through, until_ms: 0 };
         Waiting { session, subject, record: v1::Record::default(), login }
     }
 
