@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::{identity, oidc};
+
 /// Why a configuration can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -96,9 +98,25 @@ pub struct LoginConfig {
     pub back: BackConfig,
     /// The login for development: test logs and loopback alone.
     pub dev: Option<DevConfig>,
+    /// The provider at which people log in, `docs/login-oidc.md`.
+    pub oidc: Option<oidc::Settings>,
+    /// Who says whose INS a login belongs to; with `[oidc]`.
+    pub identity: Option<identity::Settings>,
+    /// Where the provider's tokens name no patient: this process signs that by itself.
+    pub statement: Option<StatementConfig>,
     /// The bounds on what callers can cause.
     #[serde(default)]
     pub limits: Limits,
+}
+
+/// The issuer in whose name the login process signs whose INS a login belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatementConfig {
+    /// The claim `iss`, as the authorities publish it.
+    pub issuer: String,
+    /// A private JWKS with a key that signs, mode 0600.
+    pub keys: PathBuf,
 }
 
 /// Where the page process fetches what a session's key is to sign.
@@ -331,6 +349,15 @@ impl LoginConfig {
         if let Some(dev) = &mut config.dev {
             dev.test_issuer = base.join(&dev.test_issuer);
         }
+        if let Some(settings) = &mut config.oidc {
+            settings.resolve(base);
+        }
+        if let Some(settings) = &mut config.identity {
+            settings.resolve(base);
+        }
+        if let Some(statement) = &mut config.statement {
+            statement.keys = base.join(&statement.keys);
+        }
         Ok(config)
     }
 
@@ -342,6 +369,16 @@ impl LoginConfig {
         check_listen("back.listen", self.back.listen, self.back.tls.as_ref())?;
         if self.back.tls.as_ref().is_some_and(|tls| tls.client_ca.is_none()) {
             return Err("back.tls needs client_ca: the page process alone may call".to_owned());
+        }
+        match (&self.oidc, &self.identity, &self.statement, &self.dev) {
+            (Some(_), Some(_), _, None) | (None, None, None, Some(_)) => {}
+            (Some(_), None, ..) => {
+                return Err(
+                    "[oidc] needs [identity]: the provider knows an account, and somebody whose INS it is".to_owned()
+                );
+            }
+            (None, None, None, None) => return Err("nobody can log in: give [oidc] and [identity]".to_owned()),
+            _ => return Err("[oidc] with [identity], or [dev]: one of both".to_owned()),
         }
         if self.dev.is_some()
             && !(self.listen.ip().is_loopback() && is_loopback(&self.base) && is_loopback(&self.portal))

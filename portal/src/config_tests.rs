@@ -7,6 +7,10 @@ const PORTAL: &str = "profile = \"p.toml\"\nlisten = \"127.0.0.1:8450\"\nbase = 
 const LOGIN: &str = "profile = \"p.toml\"\nlisten = \"127.0.0.1:8451\"\nbase = \"http://127.0.0.1:8451\"\n\
                      portal = \"http://127.0.0.1:8450\"\nportal_author = \"00\"\n[back]\nlisten = \"127.0.0.1:8452\"\n";
 
+const DEV: &str = "[dev]\ntest_issuer = \"k\"\n";
+const OIDC: &str = "[oidc]\nissuer = \"https://idp.example\"\nclient_id = \"c\"\nredirect_uri = \"https://login.example/retour-fournisseur\"\n\
+                    keys = \"keys.json\"\n";
+
 fn in_file<T>(text: &str, load: fn(&Path) -> Result<T, ConfigError>) -> Result<T, String> {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("x.toml");
@@ -26,7 +30,7 @@ fn login(text: &str) -> Result<LoginConfig, String> {
 fn a_file_says_what_it_must_and_nothing_unknown() {
     let config = portal(PORTAL).expect("a configuration");
     assert_eq!((config.streams, config.is_secure(), config.limits), (4, false, Limits::default()));
-    assert!(login(LOGIN).expect("a configuration").dev.is_none());
+    assert!(login(LOGIN).expect_err("nobody can log in").contains("[oidc]"));
     assert!(portal(&format!("colour = 1\n{PORTAL}")).is_err());
     assert!(portal("listen = \"127.0.0.1:8450\"").is_err());
     assert!(matches!(PortalConfig::load(Path::new("/nowhere")), Err(ConfigError::Read { .. })));
@@ -47,13 +51,14 @@ fn what_leaves_the_machine_is_encrypted() {
     }
     portal(&PORTAL.replace("base = \"http://127.0.0.1:8450\"", "base = \"https://trace.example\""))
         .expect("behind a proxy");
-    let refused = login(&LOGIN.replace("listen = \"127.0.0.1:8452\"", "listen = \"0.0.0.0:8452\"")).expect_err("open");
+    let open = format!("{LOGIN}{DEV}").replace("listen = \"127.0.0.1:8452\"", "listen = \"0.0.0.0:8452\"");
+    let refused = login(&open).expect_err("open");
     assert!(refused.contains("back.listen"), "{refused}");
 }
 
 #[test]
 fn a_login_for_development_is_for_this_machine_alone() {
-    let dev = |text: &str| login(&format!("{text}[dev]\ntest_issuer = \"k\"\n"));
+    let dev = |text: &str| login(&format!("{text}{DEV}"));
     dev(LOGIN).expect("here");
     for (from, to) in [
         ("portal = \"http://127.0.0.1:8450\"", "portal = \"https://trace.example\""),
@@ -61,6 +66,16 @@ fn a_login_for_development_is_for_this_machine_alone() {
     ] {
         assert!(dev(&LOGIN.replace(from, to)).expect_err(to).contains("[dev]"));
     }
+}
+
+#[test]
+fn people_log_in_in_one_way() {
+    let whole = format!("{LOGIN}{OIDC}[identity]\nsource = \"claim\"\n");
+    let config = login(&whole).expect("a configuration");
+    let keys = config.oidc.expect("a provider").keys.expect("keys");
+    assert!(keys.is_absolute() && keys.ends_with("keys.json"), "beside the file");
+    assert!(login(&format!("{LOGIN}{OIDC}")).expect_err("half").contains("[identity]"));
+    assert!(login(&format!("{whole}{DEV}")).expect_err("both").contains("one of both"));
 }
 
 #[test]
@@ -75,8 +90,9 @@ fn fields(name: &str, prefix: &str) -> Vec<String> {
     let (_, rest) = include_str!("config.rs").split_once(&format!("pub struct {name} {{")).expect("it is there");
     let (body, _) = rest.split_once("\n}").expect("it ends");
     let fields = body.lines().filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": "));
-    let is_table =
-        |kind: &str| ["Config", "LoginLink", "DemoPatient"].iter().any(|own| kind.contains(own)) || kind == "Limits,";
+    let is_table = |kind: &str| {
+        ["Config", "LoginLink", "DemoPatient", "Settings"].iter().any(|own| kind.contains(own)) || kind == "Limits,"
+    };
     fields.filter(|(_, kind)| !is_table(kind)).map(|(field, _)| format!("{prefix}{field}")).collect()
 }
 
@@ -94,7 +110,13 @@ fn the_reference_has_every_field_and_no_other_and_the_defaults_of_the_code() {
     let pages = rows("# The page process", "# The login process");
     assert_eq!(names(&pages), expected(&[("PortalConfig", ""), ("LoginLink", "login."), ("TlsConfig", "tls.")]));
     let logins = rows("# The login process", "# Limits of both");
-    let parts = [("LoginConfig", ""), ("BackConfig", "back."), ("DevConfig", "dev."), ("DemoPatient", "dev.patient.")];
+    let parts = [
+        ("LoginConfig", ""),
+        ("BackConfig", "back."),
+        ("DevConfig", "dev."),
+        ("DemoPatient", "dev.patient."),
+        ("StatementConfig", "statement."),
+    ];
     assert_eq!(names(&logins), expected(&parts));
     let limits = rows("# Limits of both", "# Examples");
     assert_eq!(names(&limits), expected(&[("Limits", "limits.")]));

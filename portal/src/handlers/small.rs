@@ -7,7 +7,7 @@ use crate::pages;
 use crate::view::fields;
 use crate::view::home::{HomeView, WelcomeView};
 use crate::web::Asked;
-use crate::web::answer::{self, Policy};
+use crate::web::answer;
 
 /// The verifier in JavaScript: the very file that the gateway serves.
 const VERIFIER: &str = include_str!("../../../gateway/portal/verify.js");
@@ -20,9 +20,7 @@ impl Portal {
             let login = pick(self.lang(asked), "votre compte", "your account").into();
             let view = WelcomeView { login, next: String::new() };
             let markup = pages::home::welcome(&self.chrome(asked, None), &view);
-            // The form of this page leads to the login's origin.
-            let policy = Policy::LeadingTo(self.config.login.base.clone());
-            return Ok(answer::page(axum::http::StatusCode::OK, &policy, markup));
+            return Ok(self.page(markup));
         };
         let view = HomeView { may_decide: true, ..HomeView::default() };
         Ok(self.page(pages::home::home(&self.chrome(asked, Some(&visit)), &view)))

@@ -3,11 +3,13 @@
 //!
 //! - [`pending`]: what waits, under one-time codes;
 //! - [`back`]: what the page process asks;
+//! - [`provider`]: the login at a provider, and whose INS it is;
 //! - [`dev`]: the login for development, which logs in whoever is chosen.
 
 pub mod back;
 pub mod dev;
 pub mod pending;
+pub mod provider;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,12 +31,13 @@ use tokio::sync::OnceCell;
 
 use self::dev::Dev;
 use self::pending::{Pending, Waiting};
+use self::provider::{AtProvider, Came};
 use crate::config::{Limits, LoginConfig};
 use crate::pages;
 use crate::record::Recorders;
-use crate::view::Chrome;
-use crate::view::login::{LoginFailedView, LoginProblem};
+use crate::view::login::{ConfirmView, LoginFailedView, LoginProblem};
 use crate::view::problem::{Problem, ProblemView};
+use crate::view::{Chrome, Hidden};
 use crate::web::answer::{self, Answer, Policy};
 use crate::web::fields::encoded;
 use crate::web::listen::Handler;
@@ -70,6 +73,7 @@ pub struct Login {
     portal: AuthorId,
     pending: Pending,
     dev: Option<Dev>,
+    provider: Option<AtProvider>,
     ledger: OnceCell<Ledger>,
 }
 
@@ -101,8 +105,16 @@ impl Login {
             Some(dev) => Some(Dev::new(dev, origin.clone())?),
             None => None,
         };
+        let provider = match (&config.oidc, &config.identity) {
+            (Some(settings), Some(identity)) => {
+                let (statement, secure) = (config.statement.as_ref(), config.base.starts_with("https://"));
+                let kind = (genesis.test_log, secure);
+                Some(AtProvider::new(settings, (identity, statement), origin.clone(), kind)?)
+            }
+            _ => None,
+        };
         let pending = Pending::new(config.limits.logins_per_minute_max);
-        Ok(Self { config, profile, origin, portal, pending, dev, ledger: OnceCell::new() })
+        Ok(Self { config, profile, origin, portal, pending, dev, provider, ledger: OnceCell::new() })
     }
 
     /// The way to the log, opened by who needs it first.
@@ -150,8 +162,70 @@ impl Login {
         self.page(status, pages::problem::problem(&self.chrome(lang), &view))
     }
 
+    /// What is asked where people log in at a provider; none: something else is asked.
+    async fn at_provider(
+        &self,
+        provider: &AtProvider,
+        asked: &Asked,
+        lang: Lang,
+    ) -> Result<Option<Answer>, ClientError> {
+        let answer = match (&asked.method, asked.path.as_str()) {
+            (&Method::GET, "/begin") => {
+                let Some(session) = session_key(asked.query.text("session")) else {
+                    return Ok(Some(self.failed(StatusCode::BAD_REQUEST, LoginProblem::Expired, lang)));
+                };
+                if !self.pending.may_begin(now_ms()) {
+                    return Ok(Some(self.failed(StatusCode::SERVICE_UNAVAILABLE, LoginProblem::TooMany, lang)));
+                }
+                let begun = provider.begin(session, asked.query.is_set("again"), lang).await;
+                begun.unwrap_or_else(|problem| self.failed(StatusCode::SERVICE_UNAVAILABLE, problem, lang))
+            }
+            (&Method::GET, provider::RETURN) => {
+                let (lang, came) = provider.come_back(asked).await;
+                self.came(lang, came).await?
+            }
+            (&Method::POST, provider::CONFIRM) => {
+                let (lang, came) = match (asked.form(), asked.is_from(&self.config.base)) {
+                    (Ok(form), true) => provider.confirm(asked, form.text(provider::CODE)).await,
+                    _ => (lang, Came::Failed(LoginProblem::Expired)),
+                };
+                self.came(lang, came).await?
+            }
+            (&Method::GET, "/jwks") => provider.public_keys(),
+            _ => return Ok(None),
+        };
+        Ok(Some(answer))
+    }
+
+    /// Goes on after a return from the provider.
+    async fn came(&self, lang: Lang, came: Came) -> Result<Answer, ClientError> {
+        match came {
+            Came::LoggedIn(session, login) => self.logged_in(session, *login).await,
+            Came::ToConfirm { code, name, birthdate, ending } => {
+                let hidden = vec![Hidden { name: provider::CODE.to_owned(), value: code }];
+                let (action, again) = (provider::CONFIRM.to_owned(), format!("{}/connexion", self.config.portal));
+                let (name, birthdate, ending) =
+                    (name.as_str().into(), birthdate.as_str().into(), ending.as_str().into());
+                let view = ConfirmView { name, birthdate, ending, action, hidden, again };
+                Ok(self.page(StatusCode::OK, pages::login::confirm(&self.chrome(lang), &view)))
+            }
+            Came::Failed(problem) => {
+                let status = match problem {
+                    LoginProblem::ProviderAway | LoginProblem::TooMany => StatusCode::SERVICE_UNAVAILABLE,
+                    _ => StatusCode::BAD_REQUEST,
+                };
+                Ok(self.failed(status, problem, lang))
+            }
+        }
+    }
+
     async fn browser(&self, asked: &Asked) -> Result<Answer, ClientError> {
         let lang = lang_of(asked.query.text("lang"));
+        if let Some(provider) = &self.provider
+            && let Some(answer) = self.at_provider(provider, asked, lang).await?
+        {
+            return Ok(answer);
+        }
         match (&asked.method, asked.path.as_str(), &self.dev) {
             (&Method::GET, "/begin", Some(dev)) => {
                 let Some(session) = session_key(asked.query.text("session")) else {

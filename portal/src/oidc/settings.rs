@@ -268,6 +268,16 @@ mod tests {
     }
 
     #[test]
+    fn the_page_on_logins_has_each_setting() {
+        let page = include_str!("../../../docs/login-oidc.md");
+        let (_, rest) = include_str!("settings.rs").split_once("pub struct Settings {").expect("it is there");
+        let (body, _) = rest.split_once("\n}").expect("it ends");
+        for field in body.lines().filter_map(|line| Some(line.trim().strip_prefix("pub ")?.split_once(": ")?.0)) {
+            assert!(page.contains(&format!("`{field}`")) || page.contains(&format!("\n{field} = ")), "{field}");
+        }
+    }
+
+    #[test]
     fn an_address_is_https_or_this_machine_in_development() {
         assert!(parse_url("https://idp.example/a", false).is_some());
         for refused in [

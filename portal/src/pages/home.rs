@@ -5,8 +5,9 @@ use sillage_words::Lang;
 
 use super::layout::{Content, Section, page};
 use super::parts::{Tone, notice};
+use crate::view::Chrome;
 use crate::view::home::{HomeView, Notice, WelcomeView};
-use crate::view::{Chrome, Hidden};
+use crate::web::fields::encoded;
 use crate::words::{common, home as w};
 
 /// The first page after the login.
@@ -96,15 +97,15 @@ fn cards(view: &HomeView, lang: Lang) -> Markup {
 pub fn welcome(chrome: &Chrome, view: &WelcomeView) -> Markup {
     let lang = chrome.lang;
     let title = w::WELCOME.of(lang);
-    let next = (!view.next.is_empty()).then(|| Hidden { name: "suite".to_owned(), value: view.next.clone() });
+    let begin = match view.next.as_str() {
+        "" => "/connexion".to_owned(),
+        next => format!("/connexion?suite={}", encoded(next)),
+    };
     let main = html! {
         h1 { (title) }
         p class="lead" { (w::WELCOME_LEAD.of(lang)) }
-        // A login begins by GET: a browser may hold `form-action` against the redirect to the identity provider.
-        form method="get" action="/connexion" {
-            (super::parts::hidden(next.as_slice()))
-            button class="button" type="submit" { (w::log_in_with(view.login.as_str(), lang)) }
-        }
+        // A login begins by a link: a browser holds `form-action` against each redirect of a form, on to the identity provider.
+        p { a class="button" href=(begin) { (w::log_in_with(view.login.as_str(), lang)) } }
         ul class="welcome-points" { @for point in w::WELCOME_POINTS { li { (point.of(lang)) } } }
         (notice(Tone::Note, html! { p { (w::WELCOME_READ.of(lang)) } }))
         p { (w::WELCOME_FILE.of(lang)) " " a href="/verifier" { (w::WELCOME_CHECK.of(lang)) } }

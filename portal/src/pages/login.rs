@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 
 use super::layout::{Content, Section, page};
-use super::parts::{Labelled, Options, Tone, hidden, notice, submit};
-use crate::view::login::{ChooseView, LoginFailedView};
+use super::parts::{Labelled, Options, Tone, fact, hidden, notice, submit};
+use crate::view::login::{ChooseView, ConfirmView, LoginFailedView};
 use crate::view::{Chrome, fields};
 use crate::words::{login as w, problem};
 
@@ -20,6 +20,30 @@ pub fn choose(chrome: &Chrome, view: &ChooseView) -> Markup {
             (hidden(&view.hidden))
             (field.options(Options::One, &view.patients, |_| html! {}))
             (submit(&w::ENTER.of(lang)))
+        }
+    };
+    page(chrome, &Content::narrow(title, Section::Other, main))
+}
+
+/// The question whether an INS is theirs, once for each account.
+pub fn confirm(chrome: &Chrome, view: &ConfirmView) -> Markup {
+    let lang = chrome.lang;
+    let title = w::CONFIRM.of(lang);
+    let main = html! {
+        h1 { (title) }
+        p class="lead" { (w::CONFIRM_LEAD.of(lang)) }
+        dl class="facts" {
+            (fact(&w::CONFIRM_NAME.of(lang), &view.name))
+            (fact(&w::CONFIRM_BIRTH.of(lang), &view.birthdate))
+            (fact(&w::CONFIRM_ENDING.of(lang), &view.ending))
+        }
+        (notice(Tone::Note, html! { p { (w::CONFIRM_WHERE.of(lang)) } }))
+        form method="post" action=(view.action) {
+            (hidden(&view.hidden))
+            div class="buttons" {
+                (submit(&w::CONFIRM_YES.of(lang)))
+                a href=(view.again) { (w::CONFIRM_NO.of(lang)) }
+            }
         }
     };
     page(chrome, &Content::narrow(title, Section::Other, main))

@@ -13,6 +13,23 @@ pub struct ChooseView {
     pub hidden: Vec<Hidden>,
 }
 
+/// An INS that was found by the traits of whoever logged in: they confirm once that it is theirs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConfirmView {
+    /// The person, as the provider knows them.
+    pub name: Text,
+    /// Their day of birth, `YYYY-MM-DD`.
+    pub birthdate: Text,
+    /// The last characters of the INS.
+    pub ending: Text,
+    /// Path that the form is sent to.
+    pub action: String,
+    /// What the form carries on.
+    pub hidden: Vec<Hidden>,
+    /// Path that begins another login.
+    pub again: String,
+}
+
 /// Why a login failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoginProblem {

@@ -10,6 +10,20 @@ pub const CHOOSE_LEAD: Both = both(
 );
 pub const CHOOSE_LABEL: Both = both("Patient d’essai", "Test patient");
 pub const ENTER: Both = both("Entrer", "Enter");
+pub const CONFIRM: Both = both("Est-ce bien vous ?", "Is this you?");
+pub const CONFIRM_LEAD: Both = both(
+    "Nous avons trouvé un numéro de santé (INS) à votre nom. Confirmez-le une fois pour toutes.",
+    "We found a health number (INS) in your name. Confirm it once and for all.",
+);
+pub const CONFIRM_NAME: Both = both("Nom", "Name");
+pub const CONFIRM_BIRTH: Both = both("Date de naissance", "Date of birth");
+pub const CONFIRM_ENDING: Both = both("Fin du numéro de santé", "End of the health number");
+pub const CONFIRM_WHERE: Both = both(
+    "Le numéro de santé est souvent celui de votre carte Vitale. Comparez les derniers chiffres.",
+    "The health number is often that of your carte Vitale. Compare the last digits.",
+);
+pub const CONFIRM_YES: Both = both("Oui, c’est moi", "Yes, this is me");
+pub const CONFIRM_NO: Both = both("Non, ce n’est pas moi", "No, this isn’t me");
 pub const AGAIN: Both = both("Se connecter à nouveau", "Log in again");
 pub const NOTHING_DONE: Both =
     both("Personne n’est connecté. Rien n’a été inscrit.", "Nobody is logged in. Nothing was recorded.");
