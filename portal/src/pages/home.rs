@@ -6,7 +6,7 @@ use sillage_words::Lang;
 use super::layout::{Content, Section, page};
 use super::parts::{Tone, notice};
 use crate::view::home::{HomeView, Notice, WelcomeView};
-use crate::view::{Chrome, Hidden};
+use crate::view::{Chrome, Hidden, fields};
 use crate::words::{common, home as w};
 
 /// The first page after the login.
@@ -96,7 +96,7 @@ fn cards(view: &HomeView, lang: Lang) -> Markup {
 pub fn welcome(chrome: &Chrome, view: &WelcomeView) -> Markup {
     let lang = chrome.lang;
     let title = w::WELCOME.of(lang);
-    let next = (!view.next.is_empty()).then(|| Hidden { name: "suite".to_owned(), value: view.next.clone() });
+    let next = (!view.next.is_empty()).then(|| Hidden { name: fields::NEXT.to_owned(), value: view.next.clone() });
     let main = html! {
         h1 { (title) }
         p class="lead" { (w::WELCOME_LEAD.of(lang)) }

@@ -56,6 +56,8 @@ pub const AS_OF: &str = "le";
 pub const LANG: &str = "langue";
 /// Path that a change of language leads back to.
 pub const BACK: &str = "retour";
+/// Path that a login leads back to.
+pub const NEXT: &str = "suite";
 /// A contest, to be closed: an opaque value.
 pub const CONTEST: &str = "demande";
 
