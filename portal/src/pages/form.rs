@@ -193,7 +193,7 @@ impl Form<'_> {
         }
     }
 
-    /// What a minor must know before they hide something, and then the box.
+    /// Facts that a minor must know before they hide something, and then the box.
     fn secrecy(&self) -> Markup {
         let hide: Phrase = w::HIDE.of(self.lang);
         html! {

@@ -43,7 +43,7 @@ fn news(view: &HomeView, lang: Lang) -> Markup {
     }
 }
 
-/// Where a notice leads, and how grave it is.
+/// Path of a notice, and its gravity.
 fn leads(notice: &Notice) -> (&'static str, Tone) {
     match notice {
         Notice::EmergencyOverdue(_) => ("/urgences", Tone::Alarm),

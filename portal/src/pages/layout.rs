@@ -43,9 +43,9 @@ pub struct Content {
     pub section: Section,
     /// Its main part, `h1` included.
     pub main: Markup,
-    /// Whether it uses the full width, as a list does; texts and forms are narrower.
+    /// Tells whether it uses the full width, as a list does; texts and forms are narrower.
     pub is_wide: bool,
-    /// Whether it runs `/verifier.js`.
+    /// Tells whether it runs `/verifier.js`.
     pub has_script: bool,
 }
 

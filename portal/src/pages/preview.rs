@@ -84,7 +84,7 @@ pub fn done(chrome: &Chrome, view: &DoneView) -> Markup {
             h1 { (title) }
             p class="done-number" { (w::numbered(view.index, lang)) }
         }
-        p class="lead" { (view.sentence) }
+        div class="story" { p { (view.sentence) } }
         @if view.again { (notice(Tone::Note, html! { p { (w::DONE_AGAIN.of(lang)) } })) }
         p { (w::RECORDED.of(lang)) " " (view.recorded) "." }
         ul class="files" {

@@ -42,7 +42,7 @@ fn come_back(view: &ProblemView, lang: Lang) -> Markup {
     }
 }
 
-/// Where the button leads, and its name.
+/// Path of the button, and its name.
 fn way_out(view: &ProblemView, lang: Lang) -> (String, Phrase) {
     let path = |otherwise: &str| view.way_out.clone().unwrap_or_else(|| otherwise.to_owned());
     match view.problem {

@@ -164,7 +164,7 @@ fn line(day: &Day, line: &Line, lang: Lang) -> Markup {
     }
 }
 
-/// What a line says, with its remarks and badges.
+/// The sentence of a line, with its remarks and badges.
 pub(super) fn said(line: &Line, lang: Lang) -> Markup {
     html! {
         p { @if let Some(who) = &line.who { strong { (who) } " " } (line.sentence) }
@@ -174,7 +174,7 @@ pub(super) fn said(line: &Line, lang: Lang) -> Markup {
     }
 }
 
-/// What programs did by themselves on that day: folded, named, counted.
+/// Accesses that programs made by themselves on that day: folded, named, counted.
 fn folded(day: &Day, episodes: &[&Episode], lang: Lang) -> Markup {
     let count = episodes.iter().map(|one| one.lines.len()).sum::<usize>();
     let names = names(episodes);

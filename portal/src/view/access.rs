@@ -11,16 +11,16 @@ pub struct AccessView {
     pub typed: String,
     /// The day, where one is asked for and can be shown.
     pub day: Option<Date>,
-    /// What is wrong with what was typed.
+    /// The error in what was typed.
     pub error: Option<FieldError>,
     /// Moment as of which the answer holds, in words.
     pub as_of: Text,
     /// The space is closed or opposed: a sentence; none while it is open.
     pub space: Option<Text>,
-    /// Who may, each with what and why: sentences of `consent effective`, without its bullet.
+    /// Those who may, each with what and why: sentences of `consent effective`, without its bullet.
     pub may: Vec<Text>,
-    /// Who may not, each with why.
+    /// Those who may not, each with why.
     pub may_not: Vec<Text>,
-    /// What limits the answer.
+    /// Limits of the answer.
     pub notes: Vec<Text>,
 }

@@ -69,7 +69,7 @@ impl Sort {
         Self::ALL.into_iter().find(|sort| sort.slug() == slug)
     }
 
-    /// Whether the choice takes something away from people who care: the preview then carries the warning of EHDS art. 8.
+    /// Tells whether the choice takes something away from people who care: the preview then carries the warning of EHDS art. 8.
     pub fn may_harm_care(self) -> bool {
         matches!(self, Self::Deny | Self::Mask | Self::Block | Self::OpposeFeed | Self::OpposeEmergency | Self::Close)
     }
@@ -80,7 +80,7 @@ impl Sort {
 pub struct ChoicesView {
     /// Choices that hold, newest first.
     pub held: Vec<Held>,
-    /// Why the patient can't decide now, such as: the login's level is too low; none: they can.
+    /// The reason why the patient can't decide now, such as: the login's level is too low; none: they can.
     pub unavailable: Option<Text>,
 }
 
@@ -89,7 +89,7 @@ pub struct ChoicesView {
 pub struct Held {
     /// Under which head it stands.
     pub sort: Sort,
-    /// What it says.
+    /// Its sentence.
     pub sentence: Text,
     /// Since when, until when, by whom: short words.
     pub notes: Vec<Text>,
@@ -106,21 +106,21 @@ pub struct Held {
 pub struct FormView {
     /// Its sort.
     pub sort: Sort,
-    /// What can be chosen.
+    /// Lists to choose from.
     pub offered: Offered,
-    /// What was typed and chosen before, by name of field.
+    /// Values that were typed and chosen before, by name of field.
     pub values: Values,
-    /// What is wrong with it.
+    /// Errors in it.
     pub errors: Vec<FieldError>,
-    /// What the form carries on, such as the line that it began at.
+    /// Fields that the form carries on, such as the line that it began at.
     pub hidden: Vec<Hidden>,
-    /// Whether the choice can be kept from representatives, and the patient must know first what that means.
+    /// Tells whether the choice can be kept from representatives, and the patient must know first what that means.
     pub may_hide: bool,
     /// Of [`Sort::Withdraw`]: the choice that is withdrawn.
     pub rule: Option<Text>,
 }
 
-/// What a form offers. Lists that its sort has no use for stay empty.
+/// Lists that a form offers. Those that its sort has no use for stay empty.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Offered {
     /// Professionals who are known from the trace and from choices.
@@ -147,7 +147,7 @@ impl Values {
         self.0.get(field).and_then(|values| values.first()).map_or("", String::as_str)
     }
 
-    /// Whether a field has this value among its own.
+    /// Tells whether a field has this value among its own.
     pub fn has(&self, field: &str, value: &str) -> bool {
         self.0.get(field).is_some_and(|values| values.iter().any(|one| one == value))
     }
@@ -163,21 +163,21 @@ impl Values {
 pub struct PreviewView {
     /// Its sort.
     pub sort: Sort,
-    /// What was chosen, by name.
+    /// The choice, by name.
     pub chosen: Vec<Fact>,
-    /// When it begins to hold, in words, where that is later.
+    /// Time from which it holds, in words, where that is later.
     pub later: Option<Text>,
-    /// Who gains what: sentences of the preview, without its sign.
+    /// Gains: sentences of the preview, without its sign.
     pub gains: Vec<Text>,
-    /// Who loses what.
+    /// Losses.
     pub losses: Vec<Text>,
-    /// What holds all the same.
+    /// Things that hold all the same.
     pub stays: Vec<Text>,
-    /// Whether the choice will be kept from representatives.
+    /// Tells whether the choice will be kept from representatives.
     pub secret: bool,
-    /// Whether the patient has to log in again before it can be recorded.
+    /// Tells whether the patient has to log in again before it can be recorded.
     pub login_again: bool,
-    /// What the form carries: all values, and the record's id.
+    /// Fields that the form carries: all values, and the record's id.
     pub hidden: Vec<Hidden>,
 }
 
@@ -186,11 +186,11 @@ pub struct PreviewView {
 pub struct DoneView {
     /// Its sort.
     pub sort: Sort,
-    /// What it says.
+    /// Its sentence.
     pub sentence: Text,
     /// Its number: its place in the log.
     pub index: u64,
-    /// When it was recorded, in words.
+    /// Time of recording, in words.
     pub recorded: Text,
     /// The receipt: who signed that it is on disk, by name.
     pub receipt: Vec<Fact>,
@@ -198,6 +198,6 @@ pub struct DoneView {
     pub download: Option<String>,
     /// Path of the form that takes it back; none where it can't be.
     pub undo: Option<String>,
-    /// Whether it was on record before: the form came twice.
+    /// Tells whether it was on record before: the form came twice.
     pub again: bool,
 }

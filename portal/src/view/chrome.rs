@@ -9,16 +9,16 @@ use super::{Lang, Text};
 pub struct Chrome {
     /// Language of the page.
     pub lang: Lang,
-    /// Who is logged in; none on pages without a session.
+    /// The person who is logged in; none on pages without a session.
     pub user: Option<User>,
     /// Token of the forms of this page, bound to the session; empty where there is no session.
     pub csrf: String,
     /// Path and query of this page, which the change of language leads back to. A page that answers a POST gives the path of
     /// its form.
     pub path: String,
-    /// Whether the page is shown on a device of many, as in an entrance hall.
+    /// Tells whether the page is shown on a device of many, as in an entrance hall.
     pub kiosk: bool,
-    /// Whether the log is a test log: each page then says so.
+    /// Tells whether the log is a test log: each page then says so.
     pub test_log: bool,
     /// Telephone or address of people who help; none where nobody set one.
     pub help: Option<Text>,
@@ -31,13 +31,13 @@ pub struct User {
     pub name: Text,
     /// The represented person, where the pages show that person's data.
     pub acting_for: Option<Text>,
-    /// Whether they have the choice of several people, themselves included.
+    /// Tells whether they have the choice of several people, themselves included.
     pub may_switch: bool,
     /// By what they logged in, such as `FranceConnect+`.
     pub login: Text,
-    /// When the session ends, in Paris.
+    /// End of the session, in Paris.
     pub until: Time,
-    /// How much of it is left.
+    /// The time that is left of it.
     pub ending: Ending,
 }
 

@@ -24,7 +24,7 @@ pub const FEED: &str = "source";
 pub const CASE: &str = "cas";
 /// Extent of a permission or a denial: [`WHOLE`] or [`SOME`].
 pub const EXTENT: &str = "etendue";
-/// How long a permission holds: [`ALWAYS`] or [`UNTIL_DAY`].
+/// Duration of a permission: [`ALWAYS`] or [`UNTIL_DAY`].
 pub const DURATION: &str = "duree";
 /// The last day of a period, `YYYY-MM-DD`.
 pub const UNTIL: &str = "jusqu";
@@ -34,7 +34,7 @@ pub const FROM: &str = "depuis";
 pub const GRANTEE: &str = "pour";
 /// Identifier of somebody who is no professional, such as a trusted person.
 pub const IDENTIFIER: &str = "identifiant";
-/// Whether a choice is kept from representatives: [`YES`].
+/// Tells whether a choice is kept from representatives: [`YES`].
 pub const SECRET: &str = "secret";
 /// An existing rule, to be withdrawn: an opaque value.
 pub const RULE: &str = "regle";
@@ -48,7 +48,7 @@ pub const KIND: &str = "type";
 pub const EMERGENCY: &str = "urgence";
 /// Only accesses without a justification: [`YES`].
 pub const UNJUSTIFIED: &str = "injustifie";
-/// Where a page of the trace begins: an opaque value.
+/// Place at which a page of the trace begins: an opaque value.
 pub const PAGE: &str = "page";
 /// The day as of which rights are shown, `YYYY-MM-DD`.
 pub const AS_OF: &str = "le";
@@ -56,6 +56,8 @@ pub const AS_OF: &str = "le";
 pub const LANG: &str = "langue";
 /// Path that a change of language leads back to.
 pub const BACK: &str = "retour";
+/// Path that a login leads back to.
+pub const NEXT: &str = "suite";
 /// A contest, to be closed: an opaque value.
 pub const CONTEST: &str = "demande";
 
@@ -81,7 +83,7 @@ pub struct Choice {
     pub label: Text,
     /// A second line, such as a structure or a date; may be empty.
     pub hint: Text,
-    /// Whether it is chosen.
+    /// Tells whether it is chosen.
     pub chosen: bool,
 }
 
@@ -99,7 +101,7 @@ pub struct Hidden {
 pub struct FieldError {
     /// Name of the field, one of this module.
     pub field: &'static str,
-    /// What is wrong, and what to write instead.
+    /// The error, and the value to write instead.
     pub text: Text,
 }
 
@@ -108,6 +110,6 @@ pub struct FieldError {
 pub struct Fact {
     /// Its name, such as `Document`.
     pub name: Text,
-    /// What it is.
+    /// Its value.
     pub value: Text,
 }

@@ -7,15 +7,15 @@ use super::Text;
 pub struct HomeView {
     /// Accesses that were recorded since the patient last looked; none where that isn't known.
     pub news: Option<u32>,
-    /// When they last looked, in words.
+    /// Time of the last visit, in words.
     pub last_visit: Option<Text>,
     /// Things that want attention, most urgent first.
     pub notices: Vec<Notice>,
     /// Questions that wait for an answer.
     pub questions_open: u32,
-    /// Whether there are people whom the patient represents, or who represent the patient.
+    /// Tells whether there are people whom the patient represents, or who represent the patient.
     pub has_family: bool,
-    /// Whether the login's level suffices to decide; where not, the page says so.
+    /// Tells whether the login's level suffices to decide; where not, the page says so.
     pub may_decide: bool,
 }
 
@@ -43,6 +43,6 @@ pub enum Notice {
 pub struct WelcomeView {
     /// Name of the login, such as `FranceConnect+`.
     pub login: Text,
-    /// Where a login leads back to; empty: the first page. A path of this site.
+    /// Path that a login leads back to; empty: the first page. A path of this site.
     pub next: String,
 }

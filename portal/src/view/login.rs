@@ -9,7 +9,7 @@ pub struct ChooseView {
     pub patients: Vec<Choice>,
     /// Path that the form is sent to.
     pub action: String,
-    /// What the form carries on.
+    /// Fields that the form carries on.
     pub hidden: Vec<Hidden>,
 }
 
@@ -30,7 +30,7 @@ pub struct ConfirmView {
     pub again: String,
 }
 
-/// Why a login failed.
+/// The reason why a login failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoginProblem {
     /// The person broke it off.
@@ -68,7 +68,7 @@ impl LoginProblem {
 /// A login that failed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LoginFailedView {
-    /// Why.
+    /// The reason.
     pub problem: LoginProblem,
     /// Path that begins another login.
     pub again: String,

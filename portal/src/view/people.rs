@@ -11,7 +11,7 @@ pub struct FamilyView {
     pub representatives: Vec<Representative>,
     /// Identifier by which somebody else names the one who is logged in, as trusted person for example; none: not shown.
     pub own_id: Option<Text>,
-    /// Whether the patient may keep things from their representatives: a minor.
+    /// Tells whether the patient may keep things from their representatives: a minor.
     pub is_minor: bool,
 }
 
@@ -22,13 +22,13 @@ pub struct Represented {
     pub name: Text,
     /// Opaque value that the form sends, as field [`super::fields::PERSON`].
     pub value: String,
-    /// Whether it is oneself.
+    /// Tells whether it is oneself.
     pub oneself: bool,
-    /// Whether the pages show them now.
+    /// Tells whether the pages show them now.
     pub current: bool,
-    /// What one may do for them, in words.
+    /// Powers that one has for them, in words.
     pub powers: Vec<Text>,
-    /// Until when, in words; none: until it is ended.
+    /// Its end, in words; none: until it is ended.
     pub until: Option<Text>,
 }
 
@@ -37,9 +37,9 @@ pub struct Represented {
 pub struct Representative {
     /// Their name.
     pub name: Text,
-    /// What they may do, in words.
+    /// Their powers, in words.
     pub powers: Vec<Text>,
-    /// Until when, in words; none: until it is ended.
+    /// Its end, in words; none: until it is ended.
     pub until: Option<Text>,
     /// Line of the trace that registered it.
     pub index: u64,

@@ -2,7 +2,7 @@
 
 use super::Text;
 
-/// Why a page can't be shown, or a form not be taken.
+/// The reason why a page can't be shown, or a form not be taken.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Problem {
     /// No node answers.
@@ -17,7 +17,7 @@ pub enum Problem {
     NotPermitted,
     /// Too many requests.
     TooMany,
-    /// What was sent is too long.
+    /// The request is too long.
     TooLarge,
     /// The ledger refused it: its sentence, in the page's language, and its code.
     Refused {
@@ -33,13 +33,13 @@ pub enum Problem {
 /// A page that says why.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProblemView {
-    /// Why.
+    /// The reason.
     pub problem: Problem,
     /// Path of the way out; none: the first page.
     pub way_out: Option<String>,
-    /// When to come back, in words, where that is known.
+    /// Time to come back, in words, where that is known.
     pub come_back: Option<Text>,
-    /// Whether something may have been recorded all the same: the page then says to look at the trace before trying again.
+    /// Tells whether something may have been recorded all the same: the page then says to look at the trace before trying again.
     pub may_be_recorded: bool,
     /// Number under which helpers find it in their logs; it names nobody.
     pub reference: Option<Text>,

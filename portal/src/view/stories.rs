@@ -14,21 +14,21 @@ pub struct EmergenciesView {
 /// One emergency access, from its opening to its review.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Emergency {
-    /// Who opened it, with profession and structure.
+    /// The one who opened it, with profession and structure.
     pub who: Text,
-    /// When, in words.
+    /// Its time, in words.
     pub when: Text,
     /// The reason that they gave, in their words.
     pub reason: Text,
-    /// How it stands.
+    /// Its state.
     pub state: EmergencyState,
-    /// What happened, oldest first.
+    /// Its steps, oldest first.
     pub steps: Vec<Step>,
     /// Path of the form that asks why; none where that can't be asked.
     pub ask: Option<String>,
 }
 
-/// How an emergency access stands.
+/// State of an emergency access.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EmergencyState {
     /// Still open.
@@ -57,15 +57,15 @@ pub enum EmergencyState {
 /// One step of a story.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Step {
-    /// When, in words.
+    /// Its time, in words.
     pub when: Text,
-    /// What happened.
+    /// The event.
     pub sentence: Text,
-    /// What somebody wrote, in their words.
+    /// Somebody's own words.
     pub quote: Option<Text>,
     /// Its line of the trace; none for a step that hasn't come.
     pub index: Option<u64>,
-    /// Whether it is missing: a due date that nobody met.
+    /// Tells whether it is missing: a due date that nobody met.
     pub missing: bool,
 }
 
@@ -74,7 +74,7 @@ pub struct Step {
 pub struct ContestsView {
     /// The questions.
     pub contests: Vec<Contest>,
-    /// Whether this page follows on a question that was just asked: its number.
+    /// Tells whether this page follows on a question that was just asked: its number.
     pub asked: Option<u64>,
 }
 
@@ -85,17 +85,17 @@ pub struct Contest {
     pub index: u64,
     /// Number of the line.
     pub about: u64,
-    /// What the line says.
+    /// Its sentence.
     pub line: Text,
     /// The question.
     pub question: Text,
-    /// Whom it goes to.
+    /// The addressee.
     pub to: Text,
     /// On which day it was asked.
     pub asked: Date,
     /// By which day it must be answered.
     pub due: Date,
-    /// How it stands.
+    /// Its state.
     pub state: ContestState,
     /// Its answers, oldest first.
     pub answers: Vec<Answer>,
@@ -103,7 +103,7 @@ pub struct Contest {
     pub close: Option<String>,
 }
 
-/// How a question stands.
+/// State of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContestState {
     /// It waits for an answer, in time.
@@ -121,7 +121,7 @@ pub enum ContestState {
 /// One answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// Who answered.
+    /// The one who answered.
     pub by: Text,
     /// On which day.
     pub day: Date,
@@ -136,15 +136,15 @@ pub struct Answer {
 pub struct AskView {
     /// Number of the line.
     pub about: u64,
-    /// What the line says.
+    /// Its sentence.
     pub line: Text,
-    /// Whom the question will go to, in words.
+    /// The addressee, in words.
     pub to: Text,
     /// Id of the record, so that whoever sends twice asks once.
     pub record: String,
-    /// What was typed before.
+    /// The text that was typed before.
     pub typed: String,
-    /// What is wrong with it.
+    /// Errors in it.
     pub errors: Vec<FieldError>,
 }
 

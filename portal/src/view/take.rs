@@ -5,7 +5,7 @@ use jiff::civil::Date;
 use super::Text;
 use super::trace::Day;
 
-/// What the patient can take along.
+/// Things that the patient can take along.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TakeView {
     /// Files.
@@ -49,7 +49,7 @@ pub struct LogFacts {
     pub size: u64,
     /// Its root, as hexadecimal.
     pub root: Text,
-    /// When the checkpoint was made, in words.
+    /// Time of the checkpoint, in words.
     pub as_of: Text,
     /// Fingerprint of the policy of signatures, as hexadecimal.
     pub policy: Text,
@@ -60,9 +60,9 @@ pub struct LogFacts {
 /// The trace on paper.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PrintView {
-    /// Whose trace it is.
+    /// Name of the patient.
     pub name: Text,
-    /// When it was printed, in words.
+    /// Time of printing, in words.
     pub printed: Text,
     /// The days, every line, nothing folded.
     pub days: Vec<Day>,
@@ -90,7 +90,7 @@ pub struct SourcesView {
     pub as_of: Text,
     /// Sources that the authority lists, then others.
     pub sources: Vec<Source>,
-    /// When the list was signed, in words; none: there is no list, and nobody can say what is missing.
+    /// Time of the list's signature, in words; none: there is no list, and nobody can say what is missing.
     pub listed: Option<Text>,
 }
 
@@ -103,13 +103,13 @@ pub struct Source {
     pub structure: Text,
     /// On which day it last recorded something; never a time.
     pub last_day: Option<Date>,
-    /// How it stands.
+    /// Its state.
     pub state: SourceState,
-    /// Whether its batches are numbered without a gap; none where that isn't known.
+    /// Tells whether its batches are numbered without a gap; none where that isn't known.
     pub gapless: Option<bool>,
 }
 
-/// How a source stands.
+/// State of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SourceState {
     /// It records.

@@ -13,7 +13,7 @@ impl Text {
         &self.0
     }
 
-    /// Whether there is nothing to read in it.
+    /// Tells whether there is nothing to read in it.
     pub fn is_empty(&self) -> bool {
         self.0.trim().is_empty()
     }

@@ -10,7 +10,7 @@ use super::{Choice, Fact, FieldError, Text};
 pub struct TraceView {
     /// Days on which something was recorded.
     pub days: Vec<Day>,
-    /// What the page is narrowed to.
+    /// Filters that narrow the page.
     pub filters: Filters,
     /// Link to what is older, and to what is newer: a path with query.
     pub older: Option<String>,
@@ -18,7 +18,7 @@ pub struct TraceView {
     pub newer: Option<String>,
     /// Lines on this page.
     pub total_shown: usize,
-    /// How the lines were held against the log; none where they couldn't be.
+    /// The check of the lines against the log; none where they couldn't be.
     pub checked: Option<Checked>,
     /// Path of the unfiltered trace's page that is shown: forms and « tout afficher » lead there. As a rule `/trace`.
     pub path: String,
@@ -29,7 +29,7 @@ pub struct TraceView {
 pub struct Day {
     /// The day.
     pub date: Date,
-    /// What was recorded on it, newest first.
+    /// Its episodes, newest first.
     pub episodes: Vec<Episode>,
 }
 
@@ -38,14 +38,14 @@ pub struct Day {
 pub struct Episode {
     /// Name of who did it, set in bold before the sentence; none: the sentence names them.
     pub who: Option<Text>,
-    /// What they did, without day and time, which stand beside it: « a consulté 12 documents ». With `who` it goes on from that
+    /// Their doing, without day and time, which stand beside it: « a consulté 12 documents ». With `who` it goes on from that
     /// name, without it it is a whole sentence. Not read where the episode has one line: that line's sentence is.
     pub sentence: Text,
     /// Badges of the whole.
     pub badges: Vec<Badge>,
     /// Its lines, newest first; at least one.
     pub lines: Vec<Line>,
-    /// Whether a program did it by itself, as a reading of the trace that the ledger put on record: such episodes of a day are
+    /// Tells whether a program did it by itself, as a reading of the trace that the ledger put on record: such episodes of a day are
     /// folded into one.
     pub automatic: bool,
 }
@@ -55,15 +55,15 @@ pub struct Episode {
 pub struct Line {
     /// Its place in the log; its page is `/trace/{index}`.
     pub index: u64,
-    /// When it was recorded, in Paris; the day is that of its [`Day`].
+    /// Time of recording, in Paris; the day is that of its [`Day`].
     pub time: Time,
-    /// Who did it, in bold before the sentence; none: the sentence names them.
+    /// Name of who did it, in bold before the sentence; none: the sentence names them.
     pub who: Option<Text>,
-    /// What happened, without the time of recording. With `who` it goes on from that name.
+    /// The event, without the time of recording. With `who` it goes on from that name.
     pub sentence: Text,
-    /// When it happened, in words, where that is another day than that of recording.
+    /// Time of the event, in words, where that is another day than that of recording.
     pub happened: Option<Text>,
-    /// Who deposited the documents, in words; none where that isn't known.
+    /// Depositor of the documents, in words; none where that isn't known.
     pub origin: Option<Text>,
     /// Badges.
     pub badges: Vec<Badge>,
@@ -121,12 +121,12 @@ pub struct Filters {
     pub emergencies: bool,
     /// Only accesses without a justification.
     pub unjustified: bool,
-    /// What is wrong with what was typed; the page then shows the unfiltered trace.
+    /// Errors in what was typed; the page then shows the unfiltered trace.
     pub errors: Vec<FieldError>,
 }
 
 impl Filters {
-    /// Whether the page is narrowed at all.
+    /// Tells whether the page is narrowed at all.
     pub fn any(&self) -> bool {
         let chosen = |list: &[Choice]| list.iter().any(|choice| choice.chosen && !choice.value.is_empty());
         let typed = !self.from.is_empty() || !self.to.is_empty();
@@ -137,7 +137,7 @@ impl Filters {
     }
 }
 
-/// How lines were held against the log.
+/// The check of lines against the log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checked {
     /// Lines whose proof of inclusion holds.
@@ -157,11 +157,11 @@ pub struct LineView {
     pub line: Line,
     /// All that is on record of it, by name: who, structure, documents with their origin, purpose, time of recording.
     pub facts: Vec<Fact>,
-    /// Why it was possible; none where it isn't an access.
+    /// The reason why it was possible; none where it isn't an access.
     pub why: Option<Why>,
     /// Proof that it stands in the log.
     pub proof: Proof,
-    /// What the patient can do about it.
+    /// Steps that the patient can take.
     pub actions: Actions,
     /// Questions that were asked about it.
     pub contests: Vec<Contest>,
@@ -169,21 +169,21 @@ pub struct LineView {
     pub back: String,
 }
 
-/// Why an access was possible.
+/// The reason why an access was possible.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Why {
     /// The directive, the team or the law, in words.
     pub reasons: Vec<Text>,
-    /// What the party said, which nobody checked, in words.
+    /// Statements of the party, which nobody checked, in words.
     pub claimed: Vec<Text>,
-    /// What would have stopped it, in words.
+    /// Steps that would have stopped it, in words.
     pub stoppers: Vec<Text>,
 }
 
-/// What proves a line.
+/// The proof of a line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Proof {
-    /// Whether the proof of inclusion holds; where it doesn't, the page says so first of all.
+    /// Tells whether the proof of inclusion holds; where it doesn't, the page says so first of all.
     pub holds: bool,
     /// The log's name.
     pub log: Text,
@@ -191,9 +191,9 @@ pub struct Proof {
     pub size: u64,
     /// Its root, as hexadecimal.
     pub root: Text,
-    /// When the checkpoint was made, in words.
+    /// Time of the checkpoint, in words.
     pub as_of: Text,
-    /// Who signed it beside the log: nodes, auditors and witnesses, by name.
+    /// Signers of it beside the log: nodes, auditors and witnesses, by name.
     pub cosigners: Vec<Text>,
     /// The service that signed the line.
     pub signed_by: Text,
@@ -203,7 +203,7 @@ pub struct Proof {
     pub download: Option<String>,
 }
 
-/// What the patient can do about a line. Each is a path, or none where it makes no sense or isn't permitted.
+/// Steps that the patient can take about a line. Each is a path, or none where it makes no sense or isn't permitted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Actions {
     /// Form that blocks the person.
@@ -212,6 +212,6 @@ pub struct Actions {
     pub mask: Option<String>,
     /// Form that asks why.
     pub ask: Option<String>,
-    /// Why nothing can be done now, such as: the login's level is too low.
+    /// The reason why nothing can be done now, such as: the login's level is too low.
     pub unavailable: Option<Text>,
 }

@@ -188,7 +188,7 @@ pub fn numbered(index: u64, lang: Lang) -> Phrase {
     })
 }
 
-/// What tells the link of one choice from those of others: `n° 4711`.
+/// The words that tell the link of one choice from those of others: `n° 4711`.
 pub fn of_choice(index: u64, lang: Lang) -> Phrase {
     Phrase::from(match lang {
         Lang::Fr => format!(" (n° {index})"),

@@ -170,8 +170,8 @@ pub const PARTS: [(&str, Both); 17] = [
     ("proof", both("la preuve", "the proof")),
 ];
 pub const SELF_TRUST: Both = both(
-    "Ce site vous donne le fichier, la politique et le vérificateur. Pour ne pas devoir le croire, gardez une copie du vérificateur, et prenez la politique ailleurs. Les deux marchent hors ligne.",
-    "This site gives you file, policy and verifier. So as not to have to believe it, keep a copy of the verifier, and take the policy from elsewhere. Both work offline.",
+    "Ce site vous donne le fichier, la politique et le vérificateur. Pour ne pas dépendre de lui, gardez une copie du vérificateur. Prenez la politique ailleurs. Les deux marchent hors ligne.",
+    "This site gives you file, policy and verifier. So as not to depend on it, keep a copy of the verifier. Take the policy from elsewhere. Both work offline.",
 );
 pub const VERIFIER_FILE: Both = both("Télécharger le vérificateur (verify.js)", "Download the verifier (verify.js)");
 pub const POLICY_FILE: Both = both("Télécharger la politique (policy.txt)", "Download the policy (policy.txt)");

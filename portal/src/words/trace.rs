@@ -51,9 +51,8 @@ pub const NEWER: Both = both("Lignes plus récentes", "Newer lines");
 pub const DEPOSITED_BY: Both = both("Déposé par", "Deposited by");
 pub const HAPPENED: Both = both("Les faits datent du", "It happened on");
 pub const SEE_LINE: Both = both("Pourquoi et preuve", "Why and proof");
-pub const SEE_EACH: Both = both("Voir chaque ligne", "See each line");
 
-/// What tells one link of a page from the other: `de la ligne n° 4711`.
+/// The words that tell one link of a page from the other: `de la ligne n° 4711`.
 pub fn of_line(index: u64, lang: Lang) -> Phrase {
     Phrase::from(match lang {
         Lang::Fr => format!(" de la ligne n° {index}"),
@@ -61,13 +60,16 @@ pub fn of_line(index: u64, lang: Lang) -> Phrase {
     })
 }
 
-/// `Lignes 12`, counted, behind a summary: `(12 lignes)`.
+/// `Voir les 12 lignes`: the summary that opens the lines of an episode.
 pub fn each_of(n: usize, lang: Lang) -> Phrase {
-    let count = counted(u64::try_from(n).unwrap_or(u64::MAX), LINE, lang);
-    Phrase::from(format!("{} ({})", SEE_EACH.of(lang).as_str(), count.as_str()))
+    let n = dates::number(u64::try_from(n).unwrap_or(u64::MAX), lang);
+    Phrase::from(match lang {
+        Lang::Fr => format!("Voir les {n} lignes"),
+        Lang::En => format!("See the {n} lines"),
+    })
 }
 
-/// How the lines of a page were held against the log.
+/// The check of the lines of a page against the log.
 pub fn checked(lines: usize, size: u64, as_of: &str, lang: Lang) -> Phrase {
     let (count, size) = (counted(u64::try_from(lines).unwrap_or(u64::MAX), LINE, lang), dates::number(size, lang));
     let count = count.as_str();
