@@ -10,6 +10,7 @@ mod failed;
 mod history;
 mod licences;
 mod pages;
+mod protos;
 mod setup;
 mod tidy;
 mod tokens;
@@ -26,10 +27,11 @@ const USAGE: &str = "usage: cargo xtask <command>
   chaos --minutes N [--kinds a,b]   faults of all kinds on real nodes: processes, data folders, links, disks, clocks
   chaos --leader-kills N            how long nothing is acknowledged when the leader is killed
   chaos --newcomer ENTRIES          how long a new node takes until it votes, and what that costs the others
-  bench [...] --dist                any of the next three, with the programs of `dist`
   bench raft-log                    the Raft log beside TiKV's raft-engine and a bare fdatasync
+  bench [...] --dist                any of the next four, with the programs of `dist`
   bench proofs [--events N]         sizes and times of proofs in a log of N events
   bench decisions [--json]          decisions per second and their latency, beside a plain record
+  bench connector [--spool N]       events per second through a connector's doors, beside the same events over gRPC
   bench [--json]                    events per second, latency, bytes and CPU per event, beside the machine's floor
   man [--out DIR]                   write the manual pages of `sillage`; without --out into target/man
   dist                              build what a deployment installs, and pack it into target/dist
@@ -101,6 +103,7 @@ fn bench(args: &[String]) -> Result<(), Failed> {
         Some((first, _)) if first == "raft-log" => return raft_log_bench(),
         Some((first, rest)) if first == "proofs" => ("sillage-proofs", rest),
         Some((first, rest)) if first == "decisions" => ("sillage-decisions", rest),
+        Some((first, rest)) if first == "connector" => ("sillage-connector-bench", rest),
         _ => ("sillage-bench", &args[..]),
     };
     if !of_deployment {

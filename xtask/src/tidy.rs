@@ -25,7 +25,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("gateway", &["proto", "proof", "rules", "client", "web"]),
     ("connector", &["proto", "proof", "rules", "words", "fhir", "client", "web"]),
     ("portal", &["proto", "proof", "rules", "words", "fhir", "client", "web"]),
-    ("chaos", &["proto", "proof", "rules", "ledger", "cluster", "client"]),
+    ("chaos", &["proto", "proof", "rules", "ledger", "cluster", "fhir", "client"]),
     ("tests", &["proto", "proof", "rules", "ledger", "cluster", "fhir", "scenario", "client", "chaos"]),
     ("xtask", &[]),
 ];
@@ -59,6 +59,7 @@ pub fn check() -> Result<(), Failed> {
     }
     let crates: Vec<&str> = ARROWS.iter().map(|(name, _)| *name).collect();
     crate::pages::check(&root(), &crates, &mut findings);
+    crate::protos::check(&root(), &mut findings);
     crate::history::check(&root(), &crates, &mut findings);
     for file in sources()? {
         let text =
