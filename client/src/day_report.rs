@@ -9,15 +9,20 @@
 //! "You sent N, we hold N": the sender counts its own day and compares. The first and the last entry come with their receipts, so that
 //! it can be checked without the ledger that they are on record, and by this party.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sillage_proof::batch::{Origin, ReceiptMessage};
 use sillage_proof::hash::sha256;
 use sillage_proof::keys::{ALG_ED25519, AuthorId, PublicKey, SigningKey, StreamId};
+use sillage_proto::v1;
+use sillage_rules::entry::Entry;
 use sillage_words::Lang;
 use sillage_words::sentence::clean;
 
 use crate::error::ClientError;
+use crate::session::Session;
 
 const MAGIC: &[u8] = b"sillage/connector-report/v1\0";
 /// Bytes of a report file, at most.
@@ -182,6 +187,32 @@ impl SignedReport {
         }
         let is_first = AuthorId::of_first_key(&key) == author;
         Ok((report, is_first))
+    }
+}
+
+impl DayReport {
+    /// Asks the nodes for the first and the last entry of each source: each must be a record, at the place in its batch that its
+    /// receipt gives it. Gives the indices that were asked for, ascending. The report was verified before.
+    ///
+    /// # Errors
+    /// [`ClientError::Check`]: an entry is another one. [`ClientError::Rejected`]: the caller may not see it.
+    pub async fn check_on_record(&self, session: &Session) -> Result<Vec<u64>, ClientError> {
+        let marked = self.sources.iter().flat_map(|source| source.first.iter().chain(&source.last));
+        let marked: BTreeMap<u64, &Marked> = marked.map(|marked| (marked.index, marked)).collect();
+        for (index, marked) in &marked {
+            let failed = |why: &str| ClientError::Check(format!("entry {index} of the log {why}"));
+            let said = hex::decode(&marked.receipt).ok().and_then(|said| ReceiptMessage::decode(&said).ok());
+            let said = said.ok_or_else(|| failed("has a receipt that can't be read"))?;
+            let request = v1::GetEntryRequest { index: *index };
+            let answer = session.client.call(|mut rpc| async move { rpc.get_entry(request).await }).await?;
+            let entry = Entry::decode(&answer.entry).map_err(|error| failed(&format!("can't be read: {error}")))?;
+            let Entry::Record(record) = entry else { return Err(failed("is no record")) };
+            let position = index.checked_sub(said.first_index.get());
+            if record.index.get() != *index || Some(u64::from(record.position)) != position {
+                return Err(failed("isn't the record that the report's receipt speaks of"));
+            }
+        }
+        Ok(marked.into_keys().collect())
     }
 }
 

@@ -9,6 +9,7 @@ mod checkpoint;
 mod cluster;
 mod consent;
 mod contest;
+mod day;
 mod emergency_mode;
 mod entry;
 mod erase;
@@ -205,7 +206,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Ended, ClientErr
         Command::Witness(command) => witness::run(command).await,
         Command::Export(args) => export::run(context, args).await,
         Command::Prove(command) => prove::run(context, command).await,
-        Command::Verify(args) => verify::run(&args),
+        Command::Verify(args) => verify::run(context, &args).await,
         Command::Cluster(command) => cluster::run(context, command).await,
         Command::Stream(command) => stream::run(context, command).await,
         Command::Schema(command) => schema::run(&command),

@@ -11,10 +11,9 @@ use sillage_client::authorize::said::{said, said_json};
 use sillage_client::bundle::lines::{BundleLine, accesses, lines as bundle_lines};
 use sillage_client::bundle::words;
 use sillage_client::clock::now_ms;
-use sillage_client::day_report::{self, SignedReport};
+use sillage_client::day_report::{self, DayReport};
 use sillage_client::error::ClientError;
 use sillage_client::profile::read;
-use sillage_proof::batch::Origin;
 use sillage_proof::hash::{Hash, leaf_hash};
 use sillage_proof::note::SignedNote;
 use sillage_proof::policy::{Policy, Satisfied};
@@ -30,9 +29,10 @@ use sillage_words::time::{parse_bound, spoken};
 use sillage_words::words::pick;
 
 use crate::commands::authorize::policy_keys;
+use crate::commands::day;
 use crate::errors::{say, why_not};
 use crate::lang::{langs, of_environment};
-use crate::{Ended, output};
+use crate::{Context, Ended, output};
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
@@ -78,8 +78,14 @@ struct Asked<'a> {
 /// What a file was found to say.
 enum Found {
     Bundle(Box<Report>, Vec<BundleLine>),
-    /// A receipt of a decision, or a connector's report.
+    /// A receipt of a decision.
     Said {
+        lines: Vec<String>,
+        json: Value,
+    },
+    /// A connector's report.
+    Report {
+        report: Box<DayReport>,
         lines: Vec<String>,
         json: Value,
     },
@@ -92,7 +98,7 @@ enum Found {
     },
 }
 
-pub fn run(args: &VerifyArgs) -> Result<Ended, ClientError> {
+pub async fn run(context: &Context, args: &VerifyArgs) -> Result<Ended, ClientError> {
     let policy = args.policy.as_deref().ok_or(ClientError::PolicyRequired)?;
     let policy = Policy::parse(&read(policy)?).map_err(|error| ClientError::reading(policy, error))?;
     let at_ms = args.at.as_deref().map(|text| parse_bound("--at", text)).transpose()?;
@@ -105,6 +111,17 @@ pub fn run(args: &VerifyArgs) -> Result<Ended, ClientError> {
             Err(Failure::Usage(error)) => return Err(error),
             other => other,
         });
+    }
+    for result in &mut results {
+        if let Ok(Found::Report { report, lines, json }) = result {
+            match day::ask(context, report, args.lang).await {
+                Ok((line, is_asked)) => {
+                    lines.push(line);
+                    json["asked"] = json!(is_asked);
+                }
+                Err(error) => *result = Err(Failure::check(error)),
+            }
+        }
     }
     let continued = chains(&mut results);
     split_views(&mut results);
@@ -196,32 +213,12 @@ fn verify_decision(bytes: &[u8], asked: &Asked<'_>) -> Result<Found, Failure> {
 
 /// A connector's report: that it was signed, adds up, and that nodes of the policy have put its first and last entries on record.
 fn verify_report(bytes: &[u8], asked: &Asked<'_>) -> Result<Found, Failure> {
-    let check = |error: ClientError| match error {
+    let read = day::read(bytes, asked.policy, asked.lang);
+    let (report, lines, json) = read.map_err(|error| match error {
         ClientError::Check(why) => Failure::check(why),
         error => Failure::check(error),
-    };
-    let node_keys = |origin: &str| {
-        let origin = Origin::new(origin).map_err(|error| ClientError::Check(error.to_string()))?;
-        policy_keys(asked.policy, &origin)
-    };
-    let signed = SignedReport::parse(bytes).map_err(check)?;
-    let (report, is_first) = signed.verify(node_keys).map_err(check)?;
-    let mut lines = day_report::said(&report, asked.lang);
-    lines.push(match (is_first, asked.lang) {
-        (true, Lang::Fr) => format!("signé par l'auteur {}", report.author),
-        (true, Lang::En) => format!("signed by the author {}", report.author),
-        (false, Lang::Fr) => format!(
-            "signé par une clef dont seul le registre sait si elle est de l'auteur {} (demandez à son exploitant)",
-            report.author
-        ),
-        (false, Lang::En) => format!(
-            "signed by a key of which only the ledger knows whether it is of the author {} (ask its operator)",
-            report.author
-        ),
-    });
-    let mut json = json!(report);
-    (json["kind"], json["is_first_key"]) = (json!("connector-report"), json!(is_first));
-    Ok(Found::Said { lines, json })
+    })?;
+    Ok(Found::Report { report: Box::new(report), lines, json })
 }
 
 /// That a receipt holds, and is worth nothing at that moment.
@@ -342,7 +339,7 @@ fn split_views(results: &mut [Result<Found, Failure>]) {
         let (origin, size, root) = match result {
             Ok(Found::Bundle(report, _)) => (report.origin.clone(), report.size.get(), report.root),
             Ok(Found::Other { origin, size, root, .. }) => (origin.clone(), *size, *root),
-            Ok(Found::Said { .. }) | Err(_) => continue,
+            Ok(Found::Said { .. } | Found::Report { .. }) | Err(_) => continue,
         };
         let first = *seen.entry((origin, size)).or_insert(root);
         if first != root {
@@ -361,7 +358,7 @@ fn print(file: &Path, result: &Result<Found, Failure>, continued: bool, args: &V
                 let lines: Vec<&Value> = lines.iter().map(|line| &line.json).collect();
                 json!({"kind": "bundle", "continued": continued, "report": report, "lines": lines})
             }
-            Ok(Found::Said { json, .. } | Found::Other { json, .. }) => json.clone(),
+            Ok(Found::Said { json, .. } | Found::Report { json, .. } | Found::Other { json, .. }) => json.clone(),
             Err(Failure::Check { why, section }) => json!({"error": why, "section": section.map(Section::id)}),
             Err(Failure::NotValid { why, json, .. }) => {
                 let mut json = json.clone();
@@ -377,7 +374,7 @@ fn print(file: &Path, result: &Result<Found, Failure>, continued: bool, args: &V
         return output::line(&line.to_string());
     }
     match result {
-        Ok(Found::Said { lines, .. }) => {
+        Ok(Found::Said { lines, .. } | Found::Report { lines, .. }) => {
             let indented = lines.iter().map(|line| format!("  {line}"));
             output::lines(&std::iter::once(format!("{name}: ok")).chain(indented).collect::<Vec<_>>())
         }
@@ -447,7 +444,7 @@ mod tests {
         match found {
             Ok(Found::Other { text, .. }) => text,
             Ok(Found::Bundle(report, _)) => words::lines(&report, false, Lang::En).join("\n"),
-            Ok(Found::Said { lines, .. }) => lines.join("\n"),
+            Ok(Found::Said { lines, .. } | Found::Report { lines, .. }) => lines.join("\n"),
             Err(failure) => panic!("{failure:?}"),
         }
     }
