@@ -73,11 +73,13 @@ pub struct SpoolConfig {
     pub dir: PathBuf,
     /// Most bytes of the spool; beyond, arrivals are refused with 507. At 80 % the connector warns.
     pub bytes_max: u64,
+    /// Days for which an event is found by a search, and known again by its id and version; 0: for ever.
+    pub index_days: u64,
 }
 
 impl Default for SpoolConfig {
     fn default() -> Self {
-        Self { dir: "spool".into(), bytes_max: 10 << 30 }
+        Self { dir: "spool".into(), bytes_max: 10 << 30, index_days: 400 }
     }
 }
 
@@ -188,12 +190,12 @@ pub struct FeedConfig {
     pub zone: Option<String>,
 }
 
-/// The door for admissions.
+/// Admissions: the port for HL7 v2, and `POST /Encounter` of the REST door.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdtConfig {
-    /// Where to serve.
-    pub listen: SocketAddr,
+    /// Where to serve HL7 v2; without it, Encounters are taken alone.
+    pub listen: Option<SocketAddr>,
     /// TLS; without it the door listens on loopback only.
     pub tls: Option<TlsConfig>,
     /// Names of senders by the SHA-256 of their certificate's public key: `name = "64 hex"`.
@@ -327,10 +329,13 @@ impl Config {
         if self.spool.bytes_max < SPOOL_BYTES_MIN {
             return Err(format!("spool.bytes_max is at least {SPOOL_BYTES_MIN}"));
         }
+        if self.spool.index_days == 1 {
+            return Err("spool.index_days is at least 2, or 0: an equal body within 24 hours is a retry".to_owned());
+        }
         let doors = [
             ("fhir", self.fhir.as_ref().map(|door| (door.listen, door.tls.is_some()))),
             ("syslog", self.syslog.as_ref().map(|door| (door.listen, door.tls.is_some()))),
-            ("adt", self.adt.as_ref().map(|door| (door.listen, door.tls.is_some()))),
+            ("adt", self.adt.as_ref().and_then(|door| Some((door.listen?, door.tls.is_some())))),
         ];
         for (name, door) in doors {
             if let Some((listen, false)) = door

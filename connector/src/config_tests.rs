@@ -30,6 +30,7 @@ fn a_file_that_cannot_be_says_what_to_do() {
     for (text, word) in [
         (EXAMPLE.replace("c-1", "C 1"), "stream"),
         (format!("{EXAMPLE}[spool]\nbytes_max = 7\n"), "spool.bytes_max"),
+        (format!("{EXAMPLE}[spool]\nindex_days = 1\n"), "spool.index_days"),
         (format!("streams = 0\n{EXAMPLE}"), "streams"),
         (fhir("listen = \"0.0.0.0:443\"\n"), "[fhir.tls]"),
         (fhir("listen = \"127.0.0.1:80\"\n").replace("/fhir", "/fhir/"), "fhir.base"),
@@ -90,10 +91,11 @@ fn the_reference_has_every_field_and_no_other_and_the_defaults_of_the_code() {
     let limits: String =
         limits.map(|(name, _)| format!("{} = {}\n", name.trim_start_matches("limits."), default(name))).collect();
     let told = load(&format!(
-        "streams = {}\nheartbeat_s = {}\n{EXAMPLE}[spool]\nbytes_max = {}\n[limits]\n{limits}",
+        "streams = {}\nheartbeat_s = {}\n{EXAMPLE}[spool]\nbytes_max = {}\nindex_days = {}\n[limits]\n{limits}",
         default("streams"),
         default("heartbeat_s"),
         default("spool.bytes_max"),
+        default("spool.index_days"),
     ));
     let (told, code) = (told.expect("a configuration"), load(EXAMPLE).expect("a configuration"));
     assert_eq!((told.streams, told.heartbeat_s), (code.streams, code.heartbeat_s));

@@ -16,7 +16,7 @@ use crate::arrival::{RefusedArrivals, SpoolNumber};
 use crate::config::Config;
 use crate::emergency::Emergency;
 use crate::heartbeat;
-use crate::index::{Index, IndexError};
+use crate::index::{Index, IndexError, forget};
 use crate::intake::{CatchUpError, Intake};
 use crate::ledger::Ledger;
 use crate::mapping::Terms;
@@ -151,6 +151,9 @@ impl Connector {
         let intake = Intake::begin(Arc::clone(&work), spool, &config)?;
         tokio::spawn(recorder::run(Arc::clone(&work)));
         let config = Arc::new(config);
+        if config.spool.index_days > 0 {
+            tokio::spawn(forget::run(Arc::clone(&index), config.spool.index_days));
+        }
         tokio::spawn(heartbeat::run(Arc::clone(&config), Arc::clone(&index), Arc::clone(&ledger)));
         let test_log = base.test_log;
         Ok(Self { config, intake, index, ledger, emergency, test_log, work })

@@ -105,12 +105,15 @@ pub async fn open(
     let mut open = Open { names: Vec::new(), tasks: JoinSet::new() };
     // Before anything arrives.
     quarantine.recover()?;
+    let mapping = config.adt.as_ref().map(|adt| adt::Mapping::load(&adt.mapping)).transpose();
+    let mapping = mapping.map_err(|error| DoorError::Unusable { door: "adt", why: error.to_string() })?;
     if config.fhir.is_some() {
         let parts = rest::Parts {
             intake: connector.intake.clone(),
             index: Arc::clone(&connector.index),
             ledger: Arc::clone(&connector.ledger),
             emergency: Arc::clone(&connector.emergency),
+            adt: mapping.clone(),
             health: health(connector),
             cursor_key: keys.cursor,
             test_log: connector.test_log,
@@ -121,8 +124,6 @@ pub async fn open(
     }
     let feed = Arc::new(Feed { take: connector.intake.clone(), quarantine });
     let settings = config.syslog.as_ref().map(settings).transpose()?.unwrap_or_default();
-    let mapping = config.adt.as_ref().map(|adt| adt::Mapping::load(&adt.mapping)).transpose();
-    let mapping = mapping.map_err(|error| DoorError::Unusable { door: "adt", why: error.to_string() })?;
     let retry = Retry { feed: Arc::clone(&feed), syslog: settings.clone(), adt: mapping.clone() };
     open.tasks.spawn(retry.run(stop.clone()));
     if let Some(syslog) = &config.syslog {
@@ -133,8 +134,9 @@ pub async fn open(
         open.tasks.spawn(syslog::listen::serve(listener, port, Arc::clone(&feed), reading));
         open.names.push("syslog");
     }
-    if let Some((adt, mapping)) = config.adt.as_ref().zip(mapping) {
-        let listener = bind("adt", adt.listen).await?;
+    let adt = config.adt.as_ref().and_then(|adt| Some((adt, adt.listen?)));
+    if let Some(((adt, listen), mapping)) = adt.zip(mapping) {
+        let listener = bind("adt", listen).await?;
         let port = port("adt", config, adt.tls.as_ref(), &adt.senders, stop.clone())?;
         let (message_ms, admitted) = (config.limits.body_timeout_ms, Some(connector.emergency.admitted()));
         let reading = adt::listen::Reading { mapping, message_ms, admitted };

@@ -25,7 +25,7 @@ pub struct Retry<T> {
     pub feed: Arc<Feed<T>>,
     /// As the syslog port reads.
     pub syslog: syslog::Settings,
-    /// As the HL7 v2 port maps; none where there is no such port.
+    /// As messages of HL7 v2 and Encounters are mapped; none where neither is taken.
     pub adt: Option<adt::Mapping>,
 }
 
@@ -110,15 +110,22 @@ impl<T: Take> Retry<T> {
     }
 
     fn adt(&self, item: &Item) -> Vec<Part> {
-        if item.raw.starts_with(b"{") {
-            return vec![line(item)];
-        }
         let no = |path: &str, reason: &str| vec![unread(item, item.raw.clone(), path, reason)];
-        let Some(mapping) = &self.adt else {
-            return no("", "this connector has no port for HL7 v2 any more ([adt])");
+        let encounter = match item.raw.trim_ascii_start().first() {
+            Some(b'{' | b'<') => match resource(item) {
+                Ok(encounter) if encounter["resourceType"] == "Encounter" => Some(encounter),
+                _ => return vec![line(item)],
+            },
+            _ => None,
         };
-        let lines = adt::hl7::Message::parse(&item.raw)
-            .and_then(|message| adt::records(&message, mapping, sillage_client::clock::now_ms()));
+        let Some(mapping) = &self.adt else {
+            return no("", "this connector maps no admissions any more ([adt])");
+        };
+        let now_ms = sillage_client::clock::now_ms();
+        let lines = match encounter {
+            Some(encounter) => adt::encounter::records(&encounter, mapping, now_ms),
+            None => adt::hl7::Message::parse(&item.raw).and_then(|message| adt::records(&message, mapping, now_ms)),
+        };
         match lines {
             Ok(lines) => lines.into_iter().map(|line| message(item, line.to_string().into_bytes(), line)).collect(),
             Err(error) => no(&error.path, &error.reason),
@@ -138,7 +145,7 @@ fn event(item: &Item) -> Part {
     }
 }
 
-/// A record line that the HL7 v2 port had made: of a care team. A sender may send such text as a message, too.
+/// A record line that was made of an admission: of a care team. A sender may send such text as a message, too.
 fn line(item: &Item) -> Part {
     match resource(item) {
         Ok(line) if matches!(line["kind"].as_str(), Some("careteam.joined" | "careteam.left")) => {

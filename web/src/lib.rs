@@ -15,6 +15,8 @@
 
 pub mod accept;
 pub mod config;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod lines;
 pub mod listen;
 pub mod process;

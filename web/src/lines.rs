@@ -60,7 +60,7 @@ impl<S> StrictLines<S> {
     }
 
     /// Reads bytes in their order, and wipes what can be understood in two ways.
-    fn read(&mut self, bytes: &mut [u8]) {
+    pub(crate) fn read(&mut self, bytes: &mut [u8]) {
         let mut at = 0;
         while at < bytes.len() {
             let rest = (bytes.len() - at) as u64;

@@ -9,6 +9,7 @@
 use serde_json::Value;
 use sillage_rules::ident::Ins;
 use sillage_rules::ident::spelling::{ins_oid, organisation_of};
+use sillage_rules::line::PatientLine;
 use sillage_rules::time::TimeMs;
 
 use super::hl7::Unread;
@@ -52,6 +53,13 @@ pub fn records(encounter: &Value, mapping: &Mapping, now_ms: u64) -> Result<Vec<
     let id = encounter["id"].as_str().unwrap_or_default();
     let visit = Visit { patient, at_ms, joined, left, organisation, id: id.to_owned() };
     visit.lines(mapping, now_ms).map_err(|error| Unread::new(path, error.reason))
+}
+
+/// The patient whom an Encounter says to be there now; none of any other status, and where none is named.
+pub fn admitted(encounter: &Value) -> Option<PatientLine> {
+    let is_there = matches!(encounter["status"].as_str(), Some("arrived" | "triaged" | "in-progress" | "onleave"));
+    let (ins, oid) = patient(encounter).ok().filter(|_| is_there)?;
+    Some(PatientLine { ins, oid })
 }
 
 /// (system, value) of what a reference means: its own identifier, and those of a contained resource.

@@ -12,7 +12,7 @@
 //! | any other | nothing; it is acknowledged |
 //!
 //! A membership ends by itself (`days`), so a discharge that never comes leaves nobody in a care team for ever. A FHIR Encounter says
-//! the same ([`encounter`]).
+//! the same ([`encounter`]), through the REST door.
 //!
 //! An acknowledgement (`AA`) means: every record of the message is on this machine's disk, or further. `AE`: it lies in quarantine with
 //! the reason; to send it again changes nothing until the reason is gone. `AR`: nothing was kept; send it again.

@@ -1,6 +1,7 @@
 //! What a client may do, as SMART App Launch 2 writes it: `system/AuditEvent.crs`.
 //!
-//! SMART names no scopes of operations, so there are two of our own: `system/$decide` and `system/$break-glass`.
+//! SMART names no scopes of operations, so there are two of our own: `system/$decide` and `system/$break-glass`. An Encounter can
+//! only be created: `system/Encounter.c`.
 //! A scope with a query (`?…`) narrows what it gives; the connector doesn't narrow by it, so it gives nothing. Scopes of
 //! other contexts (`patient/`, `user/`) and of OpenID (`openid`) give nothing here either.
 
@@ -59,6 +60,8 @@ pub enum Right {
     Decide,
     /// `POST /$break-glass`.
     BreakGlass,
+    /// `POST /Encounter`.
+    Encounter,
 }
 
 impl fmt::Display for Right {
@@ -70,6 +73,7 @@ impl fmt::Display for Right {
             }
             Self::Decide => f.write_str("system/$decide"),
             Self::BreakGlass => f.write_str("system/$break-glass"),
+            Self::Encounter => f.write_str("system/Encounter.c"),
         }
     }
 }
@@ -117,8 +121,13 @@ impl Scopes {
     }
 
     /// Every scope that there is, for `.well-known/smart-configuration`.
-    pub const SUPPORTED: [&'static str; 4] =
-        ["system/AuditEvent.crs", "system/Consent.cruds", "system/$decide", "system/$break-glass"];
+    pub const SUPPORTED: [&'static str; 5] = [
+        "system/AuditEvent.crs",
+        "system/Consent.cruds",
+        "system/Encounter.c",
+        "system/$decide",
+        "system/$break-glass",
+    ];
 }
 
 fn rights(word: &str) -> Option<Vec<Right>> {
@@ -131,6 +140,7 @@ fn rights(word: &str) -> Option<Vec<Right>> {
     let (of, letters) = rest.split_once('.')?;
     let kinds = match of {
         "*" => Kind::ALL.to_vec(),
+        "Encounter" => Vec::new(),
         name => vec![Kind::from_name(name)?],
     };
     let interactions: Vec<Interaction> = match letters {
@@ -143,7 +153,9 @@ fn rights(word: &str) -> Option<Vec<Right>> {
             letters.chars().map(one).collect::<Option<_>>()?
         }
     };
-    Some(kinds.into_iter().flat_map(|kind| interactions.iter().map(move |one| Right::On(kind, *one))).collect())
+    let of_encounters = matches!(of, "*" | "Encounter") && interactions.contains(&Interaction::Create);
+    let of_kinds = kinds.into_iter().flat_map(|kind| interactions.iter().map(move |one| Right::On(kind, *one)));
+    Some(of_kinds.chain(of_encounters.then_some(Right::Encounter)).collect())
 }
 
 #[cfg(test)]
@@ -171,10 +183,11 @@ mod tests {
     #[test]
     fn every_scope_that_is_published_is_understood_and_written_as_it_is_read() {
         let all = Scopes::of_token(Scopes::SUPPORTED);
-        assert_eq!(all.0.len(), 3 + 5 + 2);
+        assert_eq!(all.0.len(), 3 + 5 + 1 + 2);
         for right in &all.0 {
             assert_eq!(Scopes::of_token([right.to_string().as_str()]).0, BTreeSet::from([*right]));
         }
-        assert_eq!(Scopes::of_token(["system/*.*"]).0.len(), 10);
+        assert_eq!(Scopes::of_token(["system/*.*"]).0.len(), 11);
+        assert!(Scopes::of_token(["system/Encounter.rs"]).is_empty(), "none is kept");
     }
 }

@@ -189,3 +189,43 @@ fn the_newest_version_of_a_consent_is_known_again() {
     assert_eq!(index.known(&version(2).keys, LATER).expect("readable"), Some(SpoolNumber(2)));
     assert_eq!(index.known(&row(&index, 3, "b").keys, LATER).expect("readable"), Some(SpoolNumber(3)));
 }
+
+#[test]
+fn an_old_event_is_found_by_no_search_and_read_back_by_its_place() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let index = open(dir.path());
+    let logical = Some(index.logical("Consent", "c"));
+    let mut rows: Vec<NewRow> = (1..=6).map(|number| row(&index, number, "a")).collect();
+    rows[1] = NewRow { kind: "Consent", logical, ..row(&index, 2, "a") };
+    index.add(&rows).expect("added");
+    index.recorded(&batch(1, 100, &[1, 2, 3, 4])).expect("noted");
+    let found = |index: &Index, kind| {
+        let search = Search { terms: vec![(Term::Patient, vec!["a".to_owned()])], ..Search::all(kind, 100) };
+        index.search(&search).expect("readable").rows.iter().map(|row| row.number.0).collect::<Vec<_>>()
+    };
+    let names = |index: &Index| {
+        let count = "SELECT count(*) FROM term";
+        index.reading(|connection| connection.query_row(count, [], |row| row.get::<_, u64>(0))).expect("readable")
+    };
+    // The fifth waits, and what came after it stays, however old it is.
+    assert!(!index.move_forgotten(LATER + 4).expect("written"), "there is no more");
+    assert_eq!((index.forgotten(), found(&index, "AuditEvent"), names(&index)), (3, vec![4], 6));
+    assert_eq!(index.forget_names(None).expect("written"), None);
+    assert_eq!(names(&index), 4, "of the Consent, and of what isn't old");
+    index.move_forgotten(u64::MAX >> 1).expect("written");
+    assert_eq!((index.forgotten(), found(&index, "AuditEvent"), found(&index, "Consent")), (4, vec![], vec![2]));
+    // Read back by its place; an equal body within the day is a retry all the same, and a version of long ago isn't known any more.
+    let place = Place { stream: [5; 8], seq: 1, position: 0 };
+    assert_eq!(index.at(&place).expect("readable").expect("there").number, SpoolNumber(1));
+    let keys = |number: usize| rows[number - 1].keys.clone();
+    let body = |number| Keys { version: None, ..keys(number) };
+    let version = |number| Keys { body: None, ..keys(number) };
+    assert_eq!(index.known(&body(1), LATER).expect("readable"), Some(SpoolNumber(1)));
+    assert_eq!(index.known(&version(1), LATER).expect("readable"), None);
+    assert_eq!(index.known(&version(2), LATER).expect("readable"), Some(SpoolNumber(2)), "of a Consent");
+    assert_eq!(index.known(&version(5), LATER).expect("readable"), Some(SpoolNumber(5)), "it waits");
+    // After a restart, too.
+    drop(index);
+    let index = open(dir.path());
+    assert_eq!((index.forgotten(), found(&index, "AuditEvent"), names(&index)), (4, vec![], 4));
+}

@@ -11,13 +11,17 @@
 //!
 //! **Retries.** An arrival has keys ([`Keys`]). While the index knows one of them, the same thing again is answered as the first
 //! time was. An arrival that was refused gives its keys up.
+//!
+//! **Old events** are found by no search any more ([`forget`]); by their id they are read back for ever.
 
+pub mod forget;
 pub mod search;
 mod store;
 pub mod terms;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -177,6 +181,10 @@ pub struct Index {
     is_new: bool,
     write: Mutex<Connection>,
     read: Mutex<Connection>,
+    /// Events up to this number are found by no search any more.
+    forgotten: AtomicU64,
+    /// Whether none of their names is left.
+    is_swept: AtomicBool,
 }
 
 impl Index {
@@ -202,8 +210,13 @@ impl Index {
             }
         };
         let read = store::open(path).map_err(fail)?;
+        let sql = "SELECT value FROM note WHERE name = ?1";
+        let forgotten: Option<String> =
+            read.query_row(sql, [forget::FORGOTTEN], |row| row.get(0)).optional().map_err(fail)?;
+        let forgotten = AtomicU64::new(forgotten.and_then(|number| number.parse().ok()).unwrap_or(0));
         let (write, read) = (Mutex::new(write), Mutex::new(read));
-        Ok(Self { path: path.to_owned(), names: key.names(), whole: key.beside("whole"), is_new, write, read })
+        let (names, whole, is_swept) = (key.names(), key.beside("whole"), AtomicBool::new(false));
+        Ok(Self { path: path.to_owned(), names, whole, is_new, write, read, forgotten, is_swept })
     }
 
     fn fail(&self) -> impl Fn(rusqlite::Error) -> IndexError + '_ {

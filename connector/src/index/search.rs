@@ -107,6 +107,10 @@ impl Index {
             format!("{FOUND} WHERE kind = ? AND state = 1 AND number <= ? AND number < ?"),
             vec![Sql::from(search.kind.to_owned()), number(up_to), number(below)],
         );
+        if search.kind != "Consent" {
+            sql += " AND number > ?";
+            values.push(number(self.forgotten()));
+        }
         for (term, any) in &search.terms {
             let names: Vec<Sql> =
                 any.iter().map(|value| Sql::from(terms::name(self.names(), *term, value).to_vec())).collect();

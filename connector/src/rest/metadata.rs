@@ -43,6 +43,12 @@ pub(super) fn capability(api: &Api) -> Value {
         "searchParam": parameters(Kind::Consent),
         "operation": [{"name": "decide", "definition": format!("{}/OperationDefinition/decide", api.base)}],
     });
+    let encounters = json!({
+        "type": "Encounter",
+        "documentation": "Moves the care team of the visit, and isn't kept: 200 names the entries of those who join and leave.",
+        "interaction": interactions(&["create"]),
+    });
+    let resources = [Some(events), Some(consents), api.adt.as_ref().map(|_| encounters)];
     json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -57,7 +63,7 @@ pub(super) fn capability(api: &Api) -> Value {
             "documentation": "201: on the disks of a majority of the ledger's nodes. 202: on the connector's disk, with a \
                 Location to ask how far it is.",
             "security": security(api),
-            "resource": [events, consents],
+            "resource": resources.into_iter().flatten().collect::<Vec<_>>(),
             "interaction": [{"code": "batch"}],
             "operation": [{"name": "break-glass", "definition": format!("{}/OperationDefinition/break-glass", api.base)}],
         }],

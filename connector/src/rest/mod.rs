@@ -6,6 +6,7 @@
 //! …    /Consent…                      create, read, update, revoke, search          consent
 //! POST /Consent/$decide               may this actor do this?                       decide
 //! POST /$break-glass                  open, justify, close                          break_glass
+//! POST /Encounter                     who joins and leaves a care team              encounter
 //! GET  /$arrival/N                    what became of an event that was answered 202 arrival
 //! GET  /healthz                       how the connector is                          mod
 //! GET  /metadata, /StructureDefinition, /.well-known/smart-configuration…           metadata, definitions
@@ -21,6 +22,7 @@ pub mod break_glass;
 pub mod consent;
 pub mod decide;
 pub mod definitions;
+pub mod encounter;
 pub mod metadata;
 pub mod opened;
 pub mod parameters;
@@ -39,6 +41,7 @@ use sillage_client::error::ClientError;
 use sillage_web::listen::{self, Handler, Peer};
 use sillage_web::tls::{CallerCertificate, Tls, Versions};
 
+use crate::adt;
 use crate::arrival::{Arrival, Door, NotTaken, Refusal, SpoolNumber};
 use crate::config::{Config, Limits};
 use crate::emergency::Emergency;
@@ -75,6 +78,8 @@ pub struct Api {
     /// One change of a Consent at a time: it is compared with the version before.
     consents: tokio::sync::Mutex<()>,
     emergency: Arc<Emergency>,
+    /// What the wards and professionals of Encounters are; none: Encounters aren't taken.
+    adt: Option<adt::Mapping>,
     health: Arc<dyn Fn() -> Value + Send + Sync>,
     started_ms: u64,
 }
@@ -89,6 +94,8 @@ pub struct Parts {
     pub ledger: Arc<Ledger>,
     /// How it goes on while they are out of reach.
     pub emergency: Arc<Emergency>,
+    /// What the wards and professionals of Encounters are.
+    pub adt: Option<adt::Mapping>,
     /// Says how the connector is.
     pub health: Arc<dyn Fn() -> Value + Send + Sync>,
     /// Seals the cursors of searches; the same when the connector is started again.
@@ -115,6 +122,7 @@ impl Api {
             room: Room::new(BODIES_BYTES_MAX),
             consents: tokio::sync::Mutex::default(),
             emergency: parts.emergency,
+            adt: parts.adt,
             health: parts.health,
             started_ms: now_ms(),
             intake: parts.intake,
@@ -159,12 +167,14 @@ impl Api {
             }
             ["$break-glass"] if is_post => break_glass::answer(self, caller, &request).await,
             ["$break-glass"] => allowed("POST"),
+            ["Encounter"] if is_post => encounter::create(self, caller, request).await,
+            ["Encounter", ..] => allowed("POST"),
             ["$arrival", number] if is_get => arrival::answer(self, caller, number),
             ["AuditEvent"] | ["Consent"] => allowed("GET, POST"),
             ["Consent", _] => allowed("GET, PUT, DELETE"),
             [kind, ..] if Kind::from_name(kind).is_some() => Answer::not_found(),
             _ => {
-                let why = "this server has AuditEvent, Consent, Consent/$decide, $break-glass, StructureDefinition and metadata";
+                let why = "this server has AuditEvent, Consent, Consent/$decide, $break-glass, Encounter, StructureDefinition and metadata";
                 Answer::issue(StatusCode::NOT_FOUND, Issue::error("not-supported", why))
             }
         }
@@ -425,6 +435,7 @@ fn right_of(request: &Request) -> Option<Right> {
     match request.parts()[..] {
         ["Consent", "$decide"] => Some(Right::Decide),
         ["$break-glass"] => Some(Right::BreakGlass),
+        ["Encounter", ..] => Some(Right::Encounter),
         [kind] if is_get => on(kind, Interaction::Search),
         [kind, "_search"] if *method == Method::POST => on(kind, Interaction::Search),
         [kind] if *method == Method::POST => on(kind, Interaction::Create),
@@ -443,6 +454,7 @@ fn route_of(request: &Request) -> &'static str {
         ["Consent", "$decide"] => "decide",
         ["Consent", ..] => "Consent",
         ["$break-glass"] => "break-glass",
+        ["Encounter", ..] => "Encounter",
         ["$arrival", _] => "arrival",
         ["metadata"] => "metadata",
         ["StructureDefinition" | "OperationDefinition", ..] => "definition",
@@ -556,6 +568,7 @@ mod tests {
             (Method::POST, "/Consent/$decide", "system/$decide"),
             (Method::POST, "/Consent/%24decide", "system/$decide"),
             (Method::POST, "/$break-glass", "system/$break-glass"),
+            (Method::POST, "/Encounter", "system/Encounter.c"),
         ] {
             assert_eq!(right(method.clone(), path).as_deref(), Some(expected), "{method} {path}");
         }
