@@ -1,8 +1,7 @@
-//! A connector's process beside the nodes: started, killed, started again, copied; and a plain HTTP client for it.
+//! A connector's process beside the nodes: started, killed, started again, copied; and requests to its REST door.
 
-use std::collections::HashMap;
 use std::fs::OpenOptions;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,48 +11,44 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use sillage_chaos::process::{free_ports, program};
 
+use crate::http::{Caller, FHIR_JSON, Reply};
 use crate::lines::OID;
+use crate::world::{Run, World, run};
 
-/// A connector that doesn't serve after this won't.
+/// The development token of a connector that [`Connector::open`] starts.
+pub const TOKEN: &str = "a-token-of-the-tests-and-of-nothing-else";
+/// A connector that doesn't listen after this won't.
 const READY_MAX: Duration = Duration::from_secs(60);
 
-/// A connector in a folder of its own.
+/// A connector in a folder of its own. Dropping it ends its process.
 pub struct Connector {
     dir: PathBuf,
-    address: String,
-    token: String,
+    port: u16,
+    /// Asks it with its development token, if it has one.
+    caller: Caller,
     child: Option<Child>,
 }
 
-/// An answer.
-#[derive(Debug)]
-pub struct Got {
-    /// The status.
-    pub code: u16,
-    /// Its headers, names in small letters.
-    pub headers: HashMap<String, String>,
-    /// Its body.
-    pub body: Vec<u8>,
+/// The parts of a connector's configuration that a test chooses.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// Lines of `[fhir]`, beside `listen` and `base`.
+    pub fhir: String,
+    /// Further parts of the file.
+    pub more: String,
+    /// The scheme of its base.
+    pub https: bool,
 }
 
-impl Got {
-    /// The body as JSON.
-    ///
-    /// # Panics
-    /// When it isn't.
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("{error}: {} {}", self.code, String::from_utf8_lossy(&self.body)))
-    }
-
-    /// A header.
-    pub fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", String::as_str)
+impl Setup {
+    /// With the development token, and identities made of references.
+    pub fn development() -> Self {
+        Self { fhir: format!("token = \"{TOKEN}\"\n"), more: "[patients]\ndemo = true\n".to_owned(), https: false }
     }
 }
 
 impl Connector {
-    /// Makes the folder of a connector for this profile, with a token for development. Nothing runs yet.
+    /// Makes the folder of a connector for this profile with `sillage-connector init`, with a token for development. Nothing runs yet.
     ///
     /// # Panics
     /// When the program refuses.
@@ -72,6 +67,29 @@ impl Connector {
         Self::at(dir)
     }
 
+    /// Starts a connector of the party of `profile`, with a configuration of the test's own, in the world's folder `name`.
+    ///
+    /// # Panics
+    /// When it doesn't start.
+    pub fn open(world: &World, name: &str, profile: &Path, setup: &Setup) -> Self {
+        let dir = world.path(name);
+        std::fs::create_dir_all(&dir).expect("a folder");
+        let port = free_ports(1).expect("a free port");
+        let key: String = (0..64).map(|at| char::from(b"0123456789abcdef"[at % 16])).collect();
+        write_private(&dir.join("connector.key"), &key);
+        let scheme = if setup.https { "https" } else { "http" };
+        let text = format!(
+            "profile = \"{}\"\nstream = \"{name}\"\n\n[fhir]\nlisten = \"127.0.0.1:{port}\"\nbase = \"{scheme}://127.0.0.1:{port}/fhir\"\n{}\n{}",
+            profile.display(),
+            setup.fhir,
+            setup.more
+        );
+        std::fs::write(dir.join("connector.toml"), text).expect("a configuration");
+        let mut connector = Self::at(&dir);
+        connector.start();
+        connector
+    }
+
     /// The connector whose folder this is.
     ///
     /// # Panics
@@ -79,13 +97,25 @@ impl Connector {
     pub fn at(dir: &Path) -> Self {
         let text = std::fs::read_to_string(dir.join("connector.toml")).expect("a configuration");
         let table: toml::Table = text.parse().expect("TOML");
-        let field = |name: &str| table["fhir"][name].as_str().expect("a text").to_owned();
-        Self { dir: dir.to_owned(), address: field("listen"), token: field("token"), child: None }
+        let field = |name: &str| table["fhir"].get(name).and_then(|value| value.as_str());
+        let port = field("listen").and_then(|listen| listen.rsplit_once(':')?.1.parse().ok()).expect("a port");
+        let caller = Caller::new(port, "/fhir", field("token"));
+        Self { dir: dir.to_owned(), port, caller, child: None }
     }
 
     /// Its folder.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The port of its REST door on loopback.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The base of its REST door.
+    pub fn base(&self) -> String {
+        format!("http://127.0.0.1:{}/fhir", self.port)
     }
 
     /// Changes its configuration: `find` becomes `put`.
@@ -99,18 +129,18 @@ impl Connector {
         std::fs::write(&path, text.replacen(find, put, 1)).expect("written");
     }
 
-    /// Starts it, and waits until it serves.
+    /// Starts it, and waits until it listens.
     ///
     /// # Panics
-    /// When it ends, or doesn't serve.
+    /// When it ends, or doesn't listen.
     pub fn start(&mut self) {
         self.start_unwatched();
         let deadline = Instant::now() + READY_MAX;
-        while self.ask("GET", "/fhir/metadata", &[], b"").is_none_or(|got| got.code != 200) {
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             let child = self.child.as_mut().expect("it was started");
             let ended = child.try_wait().expect("a child can be waited for");
             assert!(ended.is_none(), "the connector ended: {}", self.log());
-            assert!(Instant::now() < deadline, "the connector doesn't serve: {}", self.log());
+            assert!(Instant::now() < deadline, "the connector doesn't listen: {}", self.log());
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -126,6 +156,7 @@ impl Connector {
             .arg("serve")
             .arg("--config")
             .arg(self.dir.join("connector.toml"))
+            .env("SILLAGE_LOG", "info,sillage_connector=debug")
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log"))
             .stderr(log)
@@ -157,45 +188,82 @@ impl Connector {
         child.wait().expect("it is gone");
     }
 
-    /// The end of its log.
-    pub fn log(&self) -> String {
-        let text = std::fs::read_to_string(self.dir.join("log.txt")).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(25)..].join("\n")
-    }
-
-    /// A request with the token; none where nobody answers.
-    pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Got> {
-        ask(&self.address, &self.token, method, path, headers, body).ok()
-    }
-
-    /// `GET`, which must be answered.
+    /// Kills it, and starts it again on the same folder.
     ///
     /// # Panics
-    /// When it isn't.
-    pub fn get(&self, path: &str) -> Got {
-        self.ask("GET", path, &[], b"").unwrap_or_else(|| panic!("no answer to {path}: {}", self.log()))
+    /// When it doesn't start.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.start();
     }
 
-    /// `POST` of JSON; none where nobody answers.
-    pub fn post(&self, path: &str, resource: &Value) -> Option<Got> {
-        let body = serde_json::to_vec(resource).expect("JSON");
-        self.ask("POST", path, &[("Content-Type", "application/fhir+json")], &body)
+    /// Its log, of all its starts.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("log.txt")).unwrap_or_default()
     }
 
-    /// A way to it that another thread can have.
+    /// A way to it that another thread can have, and that outlives its process.
     pub fn caller(&self) -> Caller {
-        Caller { address: self.address.clone(), token: self.token.clone() }
+        self.caller.clone()
+    }
+
+    /// A connection to its REST door.
+    ///
+    /// # Panics
+    /// When none is taken.
+    pub fn connect(&self) -> TcpStream {
+        self.caller.connect()
+    }
+
+    /// Sends a request with the token. `path` is below the base.
+    ///
+    /// # Panics
+    /// When no answer comes.
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        let reply = self.caller.try_send(method, path, headers, body);
+        reply.unwrap_or_else(|error| panic!("no answer to {method} {path}: {error}"))
+    }
+
+    /// The same without a token.
+    ///
+    /// # Panics
+    /// When no answer comes.
+    pub fn send_bare(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        let reply = self.caller.try_send_bare(method, path, headers, body);
+        reply.unwrap_or_else(|error| panic!("no answer to {method} {path}: {error}"))
+    }
+
+    /// `GET`.
+    ///
+    /// # Panics
+    /// When no answer comes.
+    pub fn get(&self, path: &str) -> Reply {
+        self.send("GET", path, &[], b"")
+    }
+
+    /// `POST` of a resource.
+    ///
+    /// # Panics
+    /// When no answer comes.
+    pub fn post(&self, path: &str, resource: &Value) -> Reply {
+        self.send("POST", path, &[FHIR_JSON], resource.to_string().as_bytes())
+    }
+
+    /// How many events a search finds.
+    pub fn count(&self, query: &str) -> usize {
+        let found = self.get(&format!("/AuditEvent?_count=500{query}")).expect(200).json();
+        let is_event = |entry: &&Value| entry["resource"]["resourceType"] == "AuditEvent";
+        found["entry"].as_array().map_or(0, |entries| entries.iter().filter(is_event).count())
     }
 
     /// Runs one of its commands.
     ///
     /// # Panics
     /// When it can't be run.
-    pub fn run(&self, args: &[&str]) -> crate::world::Run {
+    pub fn run(&self, args: &[&str]) -> Run {
         let mut command = connector();
         command.arg(args[0]).arg("--config").arg(self.dir.join("connector.toml")).args(&args[1..]);
-        crate::world::run(&mut command, b"")
+        run(&mut command, b"")
     }
 }
 
@@ -206,24 +274,10 @@ impl Drop for Connector {
             let _gone = child.wait();
         }
         if thread::panicking() {
-            eprintln!("-- connector\n{}", self.log());
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("-- connector\n{}", lines[lines.len().saturating_sub(50)..].join("\n"));
         }
-    }
-}
-
-/// Posts to a connector, whatever becomes of its process.
-#[derive(Clone)]
-pub struct Caller {
-    address: String,
-    token: String,
-}
-
-impl Caller {
-    /// `POST` of JSON; none where nobody answers.
-    pub fn post(&self, path: &str, resource: &Value) -> Option<Got> {
-        let body = serde_json::to_vec(resource).expect("JSON");
-        let headers = [("Content-Type", "application/fhir+json")];
-        ask(&self.address, &self.token, "POST", path, &headers, &body).ok()
     }
 }
 
@@ -233,37 +287,10 @@ fn connector() -> Command {
     command
 }
 
-fn ask(
-    address: &str,
-    token: &str,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &[u8],
-) -> std::io::Result<Got> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-    let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n{more}Content-Length: {}\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(body)?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let broken = || std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "half an answer");
-    let head = answer.windows(4).position(|window| window == b"\r\n\r\n").ok_or_else(broken)?;
-    let text = String::from_utf8_lossy(&answer[..head]).into_owned();
-    let code = text.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(broken)?;
-    let header = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_owned()));
-    let headers: HashMap<String, String> = text.lines().skip(1).filter_map(header).collect();
-    let body = answer[head + 4..].to_vec();
-    let length: Option<usize> = headers.get("content-length").and_then(|length| length.parse().ok());
-    match length.is_none_or(|length| length == body.len()) {
-        true => Ok(Got { code, headers, body }),
-        false => Err(broken()),
-    }
+fn write_private(path: &Path, text: &str) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let file = std::fs::File::options().create(true).write(true).truncate(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).expect("a private file");
 }
 
 /// An AuditEvent: a physician read the document `document` of the patient with this INS.

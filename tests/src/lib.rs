@@ -7,7 +7,7 @@
 //! - [`world`]: a cluster, and the command line on it;
 //! - [`wire`]: calls below the command line, well formed or not;
 //! - [`lines`]: record lines to feed it with;
-//! - [`connector`]: a connector's process, killed and copied; [`door`]: one beside the nodes, and requests to its REST door;
+//! - [`connector`]: a connector's process, killed and copied; [`http`]: requests to its REST door, and answers;
 //! - [`members`]: nodes that come and go; [`folders`]: their disks, copied;
 //! - [`second_verifier`]: files, verified by the verifier in JavaScript;
 //! - [`health`]: a patient's consent and decisions through the command line;
@@ -23,10 +23,10 @@
 
 pub mod authority;
 pub mod connector;
-pub mod door;
 pub mod fixtures;
 pub mod folders;
 pub mod health;
+pub mod http;
 pub mod lines;
 pub mod members;
 pub mod npm;

@@ -1,7 +1,6 @@
 //! Nodes that come and go, as operators and the authority make them.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use sillage_chaos::process::program;
+use sillage_chaos::process::{free_ports, program};
 
 use crate::lines::{access, ins, ndjson};
 use crate::world::{Run, World, run, sillage};
@@ -44,10 +43,8 @@ pub fn text(path: &Path) -> String {
 /// # Panics
 /// When there are none.
 pub fn address() -> String {
-    let free = || TcpListener::bind("127.0.0.1:0").expect("a port");
-    let (one, two) = (free(), free());
-    let port = |listener: &TcpListener| listener.local_addr().expect("bound").port();
-    format!("127.0.0.1:{}:{}", port(&one), port(&two))
+    let first = free_ports(2).unwrap_or_else(|error| panic!("{error}"));
+    format!("127.0.0.1:{first}:{}", first + 1)
 }
 
 /// The log of a node that joined.

@@ -88,17 +88,12 @@ fn an_event_is_on_record_when_it_is_answered_and_the_same_again_is_the_same(worl
     let mut connector = connector(world, "first");
     connector.start();
     let sent = event(&ins(1), "first-1");
-    let got = connector.post("/fhir/AuditEvent", &sent).expect("answered");
-    assert_eq!(got.code, 201, "{}", String::from_utf8_lossy(&got.body));
-    let place = got.header("location").to_owned();
+    let got = connector.post("/AuditEvent", &sent).expect(201);
+    let place = got.location().to_owned();
     assert!(place.contains("/fhir/AuditEvent/"), "{place}");
-    let again = connector.post("/fhir/AuditEvent", &sent).expect("answered");
-    assert_eq!(again.header("location"), place, "a retry gets the answer of the first time");
-    let path = place.split_once("//").and_then(|(_, rest)| rest.split_once('/')).expect("a URL").1;
-    let path = path.split("/_history").next().expect("a path");
-    let read = connector.get(&format!("/{path}"));
-    assert_eq!(read.code, 200);
-    let mut read = read.json();
+    let again = connector.post("/AuditEvent", &sent);
+    assert_eq!(again.location(), place, "a retry gets the answer of the first time");
+    let mut read = connector.get(&format!("/AuditEvent/{}", got.id())).expect(200).json();
     assert!(read["id"].is_string());
     for added in ["id", "meta"] {
         read.as_object_mut().expect("an object").remove(added);
@@ -108,8 +103,8 @@ fn an_event_is_on_record_when_it_is_answered_and_the_same_again_is_the_same(worl
     // Also when it was killed in between.
     connector.kill();
     connector.start();
-    let again = connector.post("/fhir/AuditEvent", &sent).expect("answered");
-    assert_eq!(again.header("location"), place);
+    let again = connector.post("/AuditEvent", &sent);
+    assert_eq!(again.location(), place);
     assert_eq!(today(&connector)["repeated"], 2);
 }
 
@@ -132,10 +127,10 @@ fn every_event_is_recorded_once_through_kills_at_random_moments(world: &mut Worl
                     let event = event(&ins(n as u64 % PATIENTS), &format!("killed-{n}"));
                     let deadline = Instant::now() + SETTLE_MAX;
                     loop {
-                        match caller.post("/fhir/AuditEvent", &event) {
-                            Some(got) if [200, 201, 202].contains(&got.code) => break,
-                            Some(got) if ![429, 503].contains(&got.code) => {
-                                panic!("{}: {}", got.code, String::from_utf8_lossy(&got.body))
+                        match caller.try_post("/AuditEvent", &event) {
+                            Some(got) if [200, 201, 202].contains(&got.status) => break,
+                            Some(got) if ![429, 503].contains(&got.status) => {
+                                panic!("{}: {}", got.status, got.text())
                             }
                             _ => thread::sleep(Duration::from_millis(20)),
                         }
@@ -192,23 +187,21 @@ fn events_wait_while_the_nodes_are_away(world: &mut World) {
     connector.start();
     let mut places = Vec::new();
     for n in 0..40 {
-        let got = connector.post("/fhir/AuditEvent", &event(&ins(30), &format!("away-{n}"))).expect("answered");
-        assert_eq!(got.code, 202, "{}", String::from_utf8_lossy(&got.body));
-        places.push(got.header("location").to_owned());
+        let got = connector.post("/AuditEvent", &event(&ins(30), &format!("away-{n}"))).expect(202);
+        places.push(got.location().to_owned());
     }
     assert!(places[0].contains("/$arrival/"), "{}", places[0]);
-    let path =
-        |place: &str| format!("/{}", place.split("//").nth(1).expect("a URL").split_once('/').expect("a path").1);
-    assert_eq!(connector.get(&path(&places[0])).code, 202);
+    let path = |place: &str| place.split_once("/fhir").expect("below the base").1.to_owned();
+    assert_eq!(connector.get(&path(&places[0])).status, 202);
     connector.kill();
     connector.start();
     back(world);
     wait_until("events that waited go on record", || {
-        places.iter().all(|place| connector.get(&path(place)).code != 202)
+        places.iter().all(|place| connector.get(&path(place)).status != 202)
     });
     let got = connector.get(&path(&places[0]));
-    assert_eq!(got.code, 303, "{}", String::from_utf8_lossy(&got.body));
-    assert!(got.header("location").contains("/fhir/AuditEvent/"));
+    assert_eq!(got.status, 303, "{}", got.text());
+    assert!(got.location().contains("/fhir/AuditEvent/"));
     let found = on_record(world, 30..=30, "away-");
     assert_eq!((found.len(), found.values().max()), (40, Some(&1)));
 }
@@ -229,11 +222,10 @@ fn a_copied_folder_goes_on_and_the_old_one_stops(world: &mut World) {
     let mut old = connector(world, "old");
     old.configure("[fhir]\n", "[fhir]\nanswer_within_ms = 100\n");
     old.start();
-    assert_eq!(old.post("/fhir/AuditEvent", &event(&ins(31), "moved-on-record")).expect("answered").code / 100, 2);
+    assert_eq!(old.post("/AuditEvent", &event(&ins(31), "moved-on-record")).status / 100, 2);
     away(world);
     for n in 0..20 {
-        let got = old.post("/fhir/AuditEvent", &event(&ins(31), &format!("moved-{n}"))).expect("answered");
-        assert_eq!(got.code, 202);
+        old.post("/AuditEvent", &event(&ins(31), &format!("moved-{n}"))).expect(202);
     }
     old.kill();
     let dir = world.path("new");
@@ -243,8 +235,8 @@ fn a_copied_folder_goes_on_and_the_old_one_stops(world: &mut World) {
     back(world);
     // What was answered 202 on the old machine is the same here.
     wait_until("the copy records", || today(&new)["waiting"] == 0);
-    let again = new.post("/fhir/AuditEvent", &event(&ins(31), "moved-7")).expect("answered");
-    assert_eq!(again.code / 100, 2);
+    let again = new.post("/AuditEvent", &event(&ins(31), "moved-7"));
+    assert_eq!(again.status / 100, 2);
     new.kill();
     // The old one has the same arrivals waiting, and must not record them once more.
     old.start();
@@ -266,7 +258,7 @@ fn a_full_spool_refuses_early_said_and_loses_nothing(world: &mut World) {
         let mut event = event(&ins(32), &format!("full-{taken}"));
         let div = format!("<div xmlns=\"http://www.w3.org/1999/xhtml\">{}</div>", "x".repeat(40_000));
         event["text"] = json!({"status": "generated", "div": div});
-        match connector.post("/fhir/AuditEvent", &event).expect("answered").code {
+        match connector.post("/AuditEvent", &event).status {
             201 | 202 => taken += 1,
             507 => break,
             code => panic!("{code}"),
@@ -275,7 +267,7 @@ fn a_full_spool_refuses_early_said_and_loses_nothing(world: &mut World) {
     }
     assert!(taken > 60, "{taken}");
     assert!(connector.log().contains("80 % full"), "it said so before: {}", connector.log());
-    let health = connector.get("/fhir/healthz").json();
+    let health = connector.get("/healthz").json();
     assert!(health["status"] != "ok" && health["notes"].to_string().contains("full"), "{health}");
     // Full and killed: what was taken is there.
     connector.kill();
@@ -284,8 +276,8 @@ fn a_full_spool_refuses_early_said_and_loses_nothing(world: &mut World) {
     wait_until("the spool empties", || today(&connector)["waiting"] == 0);
     let found = on_record(world, 32..=32, "full-");
     assert_eq!((found.len(), found.values().max()), (taken, Some(&1)));
-    let got = connector.post("/fhir/AuditEvent", &event(&ins(32), "full-after")).expect("answered");
-    assert_eq!(got.code / 100, 2, "there is room again");
+    let got = connector.post("/AuditEvent", &event(&ins(32), "full-after"));
+    assert_eq!(got.status / 100, 2, "there is room again");
 }
 
 fn what_is_refused_lies_in_quarantine(world: &mut World) {
@@ -293,8 +285,8 @@ fn what_is_refused_lies_in_quarantine(world: &mut World) {
     connector.start();
     let mut nobody = event(&ins(33), "nobody");
     nobody.as_object_mut().expect("an object").remove("agent");
-    let got = connector.post("/fhir/AuditEvent", &nobody).expect("answered");
-    assert!([400, 422].contains(&got.code), "{}", got.code);
+    let got = connector.post("/AuditEvent", &nobody);
+    assert!([400, 422].contains(&got.status), "{}", got.status);
     let outcome = got.json();
     assert_eq!(outcome["resourceType"], "OperationOutcome");
     assert!(outcome.to_string().contains("AuditEvent.agent"), "{outcome}");
@@ -311,10 +303,7 @@ fn a_day_is_accounted_for_and_the_account_verified(world: &mut World) {
     let mut connector = connector(world, "day");
     connector.start();
     for n in 0..5 {
-        assert_eq!(
-            connector.post("/fhir/AuditEvent", &event(&ins(34), &format!("day-{n}"))).expect("answered").code,
-            201
-        );
+        assert_eq!(connector.post("/AuditEvent", &event(&ins(34), &format!("day-{n}"))).status, 201);
     }
     let report = connector.run(&["report", "--json"]).ok().stdout;
     let file = world.write("report.json", &report);
@@ -322,6 +311,14 @@ fn a_day_is_accounted_for_and_the_account_verified(world: &mut World) {
     let (file, policy) = (file.display().to_string(), policy.display().to_string());
     let verified = world.sillage(&["verify", &file, "--policy", &policy]).ok();
     assert!(verified.stdout.contains("received 5") || verified.stdout.contains("reçus 5"), "{verified}");
+    // With a profile the nodes are asked, by whoever may see the entries; without one the receipts are enough.
+    let asked = |profile: &Path| {
+        let run = world.sillage_as(profile, &["verify", &file, "--policy", &policy, "--json"]);
+        run.ok().json()["asked"].clone()
+    };
+    assert_eq!(asked(&world.profile_file()), true);
+    let stranger = world.register("stranger-to-the-report", "recorder");
+    assert_eq!(asked(&stranger), false, "another party may not see them");
     let wrong = world.write("wrong.json", report.replace("\"recorded\":5", "\"recorded\":4"));
     let wrong = wrong.display().to_string();
     world
@@ -353,7 +350,7 @@ fn said<'a>(answer: &'a Value, name: &str) -> &'a Value {
 fn with_the_line_cut_it_decides_by_itself_and_hands_in_afterwards(world: &mut World) {
     let mut connector = connector(world, "cut");
     connector.start();
-    assert_eq!(connector.post("/fhir/AuditEvent", &event(&ins(35), "cut-before")).expect("answered").code, 201);
+    assert_eq!(connector.post("/AuditEvent", &event(&ins(35), "cut-before")).status, 201);
     away(world);
     let question = parameters(
         35,
@@ -363,8 +360,8 @@ fn with_the_line_cut_it_decides_by_itself_and_hands_in_afterwards(world: &mut Wo
             {"name": "item", "part": [{"name": "id", "valueString": "report-1"}, {"name": "category", "valueCode": "REPORT"}]}
         ]),
     );
-    let before = connector.post("/fhir/Consent/$decide", &question).expect("answered");
-    assert_eq!(before.code, 200, "{}", String::from_utf8_lossy(&before.body));
+    let before = connector.post("/Consent/$decide", &question);
+    assert_eq!(before.status, 200, "{}", before.text());
     assert_eq!(said(&before.json(), "decision"), "deny", "no glass is broken");
     let opened = parameters(
         35,
@@ -376,12 +373,11 @@ fn with_the_line_cut_it_decides_by_itself_and_hands_in_afterwards(world: &mut Wo
             {"name": "no-position", "valueCode": "INDOORS"}
         ]),
     );
-    let got = connector.post("/fhir/$break-glass", &opened).expect("answered");
-    assert_eq!(got.code, 202, "{}", String::from_utf8_lossy(&got.body));
+    connector.post("/$break-glass", &opened).expect(202);
     // The connector dies in the middle of it, too.
     connector.kill();
     connector.start();
-    let decided = connector.post("/fhir/Consent/$decide", &question).expect("answered").json();
+    let decided = connector.post("/Consent/$decide", &question).json();
     assert_eq!(
         (said(&decided, "decision"), said(&decided, "emergency")),
         (&json!("permit"), &json!(true)),
@@ -397,7 +393,7 @@ fn with_the_line_cut_it_decides_by_itself_and_hands_in_afterwards(world: &mut Wo
     assert!(glass[0]["flags"].to_string().contains("DEFERRED"), "{}", glass[0]);
     // What was refused and what was given, and the reading of before.
     assert_eq!(of("access.read").len(), 3, "{lines:?}");
-    let got = connector.post("/fhir/Consent/$decide", &question).expect("answered").json();
+    let got = connector.post("/Consent/$decide", &question).json();
     assert!(got["parameter"].to_string().contains("receipt"), "the ledger decides again: {got}");
 }
 
@@ -427,15 +423,14 @@ fn a_test_log_keeps_its_connector(world: &mut World) {
     assert!(fhir.starts_with("http://127.0.0.1:") && token.len() >= 32, "{fhir}");
     let connector = Connector::at(&dir.join("connector"));
     let sent = event(&ins(36), "dev-1");
-    let got = connector.post("/fhir/AuditEvent", &sent).expect("answered");
-    assert_eq!(got.code, 201, "{}", String::from_utf8_lossy(&got.body));
+    connector.post("/AuditEvent", &sent).expect(201);
     stop(running);
-    assert!(connector.post("/fhir/AuditEvent", &sent).is_none(), "it ends with the log");
+    assert!(connector.caller().try_post("/AuditEvent", &sent).is_none(), "it ends with the log");
     // Without being asked again, also at other ports.
     let other = free_ports(5).expect("free ports").to_string();
     let running = dev(&dir, &["--base-port", &other]);
     let connector = Connector::at(&dir.join("connector"));
-    assert_eq!(connector.post("/fhir/AuditEvent", &sent).expect("answered").code, 200, "the same as before");
+    assert_eq!(connector.post("/AuditEvent", &sent).status, 200, "the same as before");
     stop(running);
 }
 

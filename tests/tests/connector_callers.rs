@@ -12,8 +12,10 @@ use rcgen::{
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use sillage_tests::door::{Door, Reply, Setup};
+use sillage_chaos::process::free_ports;
+use sillage_tests::connector::{Connector, Setup};
 use sillage_tests::health::in_s;
+use sillage_tests::http::Reply;
 use sillage_tests::lines::{OID, audit_event, ins, now_ms};
 use sillage_tests::stories;
 use sillage_tests::story::tell;
@@ -25,7 +27,7 @@ const AUDIENCE: &str = "sillage-connector";
 /// The establishment: its connector, its authority of certificates, and its server of tokens.
 struct House {
     world: World,
-    door: Door,
+    door: Connector,
     folder: PathBuf,
     idp: Idp,
 }
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
             a_client_is_known_by_its_token,
             forged_and_expired_tokens_are_refused,
             keys_that_change_are_read_again,
+            keys_that_change_are_read_again_over_https,
             a_client_sees_what_it_recorded_and_nothing_else,
             a_client_over_its_quota_is_told_to_wait,
             the_server_of_tokens_is_named,
@@ -75,7 +78,7 @@ fn begin() -> House {
          [oauth]\nissuer = \"{ISSUER}\"\naudience = \"{AUDIENCE}\"\njwks = \"{}\"\ntoken_endpoint = \"{ISSUER}/token\"\n",
         jwks.display()
     );
-    let door = Door::open(&world, "door", &profile, &Setup { fhir, more, https: true });
+    let door = Connector::open(&world, "door", &profile, &Setup { fhir, more, https: true });
     House { world, door, folder, idp }
 }
 
@@ -182,6 +185,19 @@ impl House {
         body: Option<&Value>,
         more: &[&str],
     ) -> Option<Reply> {
+        self.curl_of(&self.door, certificate, token, path, body, more)
+    }
+
+    /// The same, of another connector.
+    fn curl_of(
+        &self,
+        door: &Connector,
+        certificate: Option<&str>,
+        token: Option<&str>,
+        path: &str,
+        body: Option<&Value>,
+        more: &[&str],
+    ) -> Option<Reply> {
         let file = |name: &str| self.folder.join(name).display().to_string();
         let mut command = Command::new("curl");
         command
@@ -196,8 +212,7 @@ impl House {
         if let Some(body) = body {
             command.args(["--header", "Content-Type: application/fhir+json", "--data-binary", &body.to_string()]);
         }
-        let out =
-            command.arg(format!("https://127.0.0.1:{}/fhir{path}", self.door.port)).output().expect("curl is there");
+        let out = command.arg(format!("https://127.0.0.1:{}/fhir{path}", door.port())).output().expect("curl is there");
         // In the output of a failure.
         eprint!("{}", String::from_utf8_lossy(&out.stderr));
         Reply::parse(&out.stdout)
@@ -292,6 +307,75 @@ fn keys_that_change_are_read_again(house: &mut House) {
     let old = house.idp.token(&claims("his", "system/AuditEvent.crs"));
     house.ask(None, Some(&old), "/AuditEvent?_count=1", None).expect(401);
     house.idp = second;
+}
+
+/// A web server that isn't ours, which gives the files of a folder; it ends when it is dropped.
+struct Web(std::process::Child);
+
+impl Web {
+    fn serve(house: &House, folder: &Path, port: u16) -> Self {
+        let file = |name: &str| house.folder.join(name).display().to_string();
+        let args = [
+            "s_server",
+            "-WWW",
+            "-quiet",
+            "-accept",
+            &format!("127.0.0.1:{port}"),
+            "-cert",
+            &file("server.pem"),
+            "-key",
+        ];
+        let mut command = Command::new("openssl");
+        command.args(args).arg(file("server.key")).current_dir(folder);
+        command
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null());
+        Self(command.spawn().expect("openssl is there"))
+    }
+}
+
+impl Drop for Web {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _gone = self.0.wait();
+    }
+}
+
+fn keys_that_change_are_read_again_over_https(house: &mut House) {
+    let (web, port) = (house.world.path("web"), free_ports(1).expect("a free port"));
+    std::fs::create_dir_all(&web).expect("a folder");
+    let put = |idp: &Idp| std::fs::write(web.join("jwks.json"), idp.jwks().to_string()).expect("a file");
+    let (before, after) = (Idp::new("before"), Idp::new("after"));
+    put(&before);
+    let _server = Web::serve(house, &web, port);
+    let path = |name: &str| house.folder.join(name).display().to_string();
+    let fhir = format!("[fhir.tls]\ncert = \"{}\"\nkey = \"{}\"\n", path("server.pem"), path("server.key"));
+    let more = format!(
+        "[[client]]\nname = \"his\"\noauth_client = \"his\"\nscopes = [\"system/AuditEvent.crs\"]\n\
+         [oauth]\nissuer = \"{ISSUER}\"\naudience = \"{AUDIENCE}\"\njwks = \"https://127.0.0.1:{port}/jwks.json\"\n\
+         jwks_ca = \"{}\"\n",
+        path("ca.pem")
+    );
+    let profile = house.world.path("connector").join("sillage.toml");
+    let door = Connector::open(&house.world, "web-keys", &profile, &Setup { fhir, more, https: true });
+    let status = |idp: &Idp| {
+        let token = idp.token(&claims("his", "system/AuditEvent.crs"));
+        house.curl_of(&door, None, Some(&token), "/AuditEvent?_count=1", None, &[]).map(|reply| reply.status)
+    };
+    let becomes = |idp: &Idp, expected: u16| {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while status(idp) != Some(expected) {
+            assert!(Instant::now() < deadline, "{:?} instead of {expected}: {}", status(idp), door.log());
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    };
+    becomes(&before, 200);
+    assert_eq!(status(&after), Some(401), "its key isn't there yet");
+    put(&after);
+    becomes(&after, 200);
+    // The key that the server has withdrawn signs nothing any more.
+    assert_eq!(status(&before), Some(401));
 }
 
 fn a_client_sees_what_it_recorded_and_nothing_else(house: &mut House) {

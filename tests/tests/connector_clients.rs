@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output};
 
 use serde_json::{Value, json};
-use sillage_tests::door::{Door, Setup, TOKEN};
+use sillage_tests::connector::{Connector, Setup, TOKEN};
 use sillage_tests::health::{Patient, rpps};
 use sillage_tests::lines::{OID, audit_event, ins};
 use sillage_tests::stories;
@@ -17,7 +17,7 @@ use sillage_tests::world::World;
 
 struct House {
     world: World,
-    door: Door,
+    door: Connector,
 }
 
 /// The patient of the examples.
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     let begin = || {
         let world = World::begin();
         let profile = world.register("connector", "recorder,decider,emergency,consent-desk");
-        let door = Door::open(&world, "door", &profile, &Setup::development());
+        let door = Connector::open(&world, "door", &profile, &Setup::development());
         Patient(PATIENT).deposits(&world, &rpps(77), &[("doc-of-the-examples", "REPORT", &[])]);
         House { world, door }
     };
@@ -38,7 +38,8 @@ fn main() -> ExitCode {
             python_records_and_filters,
             javascript_records_and_filters,
             java_records_and_filters,
-            every_resource_passes_a_validator_of_others,
+            python_signs_over_grpc_with_the_published_messages_alone,
+            every_resource_passes_the_validators_of_others,
         ],
     )
 }
@@ -169,18 +170,22 @@ fn curl_records_and_filters(house: &mut House) {
     filters(house, &|| script("filter.sh"));
 }
 
-fn python_records_and_filters(house: &mut House) {
+/// Python in a folder of its own with the packages that `requirements` names; none where they can't be fetched.
+fn python(name: &str, requirements: &Path) -> Option<PathBuf> {
     if !have(&["python3"]) {
-        return;
+        return None;
     }
-    let (dir, python) = (packages("python"), packages("python").join("bin/python"));
+    let (dir, python) = (packages(name), packages(name).join("bin/python"));
     if !python.is_file() && !fetched(Command::new("python3").args(["-m", "venv"]).arg(&dir)) {
-        return;
+        return None;
     }
-    let requirements = examples().join("python/requirements.txt");
-    if !fetched(Command::new(&python).args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(requirements)) {
-        return;
-    }
+    let mut install = Command::new(&python);
+    install.args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(requirements);
+    fetched(&mut install).then_some(python)
+}
+
+fn python_records_and_filters(house: &mut House) {
+    let Some(python) = python("python", &examples().join("python/requirements.txt")) else { return };
     let script = |name: &str| {
         let mut command = Command::new(&python);
         command.arg("-B").arg(examples().join("python").join(name));
@@ -190,6 +195,33 @@ fn python_records_and_filters(house: &mut House) {
         records(house, &mut script(name));
     }
     filters(house, &|| script("filter.py"));
+}
+
+/// A third implementation of the formats: nothing of ours runs in it, and the nodes take what it signs.
+fn python_signs_over_grpc_with_the_published_messages_alone(house: &mut House) {
+    let own = examples().join("../grpc").canonicalize().expect("the example");
+    let Some(python) = python("python-grpc", &own.join("requirements.txt")) else { return };
+    let (protos, out) = (own.join("../../../proto/proto"), house.world.path("generated"));
+    std::fs::create_dir_all(&out).expect("a folder");
+    let made = Command::new(&python)
+        .args(["-m", "grpc_tools.protoc", "-I"])
+        .arg(&protos)
+        .arg(format!("--python_out={}", out.display()))
+        .arg(format!("--grpc_python_out={}", out.display()))
+        .args(["sillage/v1/record.proto", "sillage/v1/ledger.proto"])
+        .output()
+        .expect("python is there");
+    assert!(made.status.success(), "{}", said(&made));
+    // Twice: its stream goes on where it ended.
+    for document in ["urn:example:python-1", "urn:example:python-2"] {
+        let mut command = Command::new(&python);
+        command.arg("-B").arg(own.join("record.py")).arg(house.world.profile_file()).env("PYTHONPATH", &out);
+        let ran = run(house, &mut command, document);
+        assert!(ran.status.success(), "{}", said(&ran));
+        let index = String::from_utf8_lossy(&ran.stdout).trim().to_owned();
+        let entry = house.world.sillage(&["entry", &index, "--json"]).ok().json();
+        assert!(entry.to_string().contains(document), "{entry}");
+    }
 }
 
 /// The folder in which the JavaScript examples stand with their packages; none where they can't be fetched.
@@ -232,8 +264,9 @@ fn java_records_and_filters(house: &mut House) {
     filters(house, &|| script("Filter.java"));
 }
 
-fn every_resource_passes_a_validator_of_others(house: &mut House) {
+fn every_resource_passes_the_validators_of_others(house: &mut House) {
     let Some(dir) = javascript() else { return };
+    let Some(python) = python("python", &examples().join("python/requirements.txt")) else { return };
     let door = &house.door;
     door.post("/AuditEvent", &audit_event("validated", "v")).expect(201);
     let decide = json!({"resourceType": "Parameters", "parameter": [
@@ -257,11 +290,21 @@ fn every_resource_passes_a_validator_of_others(house: &mut House) {
     ];
     let files: Vec<PathBuf> =
         replies.iter().map(|(name, reply)| house.world.write(&format!("{name}.json"), &reply.body)).collect();
-    let out = Command::new("node").arg(dir.join("validate.mjs")).args(&files).output().expect("node is there");
-    assert!(out.status.success(), "{}", said(&out));
-    // The validator sees what is wrong.
-    let wrong: Value = json!({"resourceType": "OperationOutcome", "issue": [{"severity": "bad", "code": "invalid"}]});
-    let file = house.world.write("wrong.json", wrong.to_string());
-    let out = Command::new("node").arg(dir.join("validate.mjs")).arg(file).output().expect("node is there");
-    assert!(!out.status.success());
+    // One that the validators refuse.
+    let wrong: Value =
+        json!({"resourceType": "OperationOutcome", "issue": [{"severity": "bad", "code": "invalid"}], "x": 1});
+    let wrong = house.world.write("wrong.json", wrong.to_string());
+    for (program, script) in [
+        (Path::new("node"), dir.join("validate.mjs")),
+        (Path::new("node"), dir.join("validate_medplum.mjs")),
+        (&python, examples().join("python/validate.py")),
+    ] {
+        let validate = |files: &[PathBuf]| {
+            let out = Command::new(program).arg(&script).args(files).env("PYTHONDONTWRITEBYTECODE", "1").output();
+            out.expect("the program is there")
+        };
+        let out = validate(&files);
+        assert!(out.status.success(), "{}: {}", script.display(), said(&out));
+        assert!(!validate(std::slice::from_ref(&wrong)).status.success(), "{} sees what is wrong", script.display());
+    }
 }

@@ -8,9 +8,9 @@ use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sillage_chaos::process::{find::on_path, free_ports};
-use sillage_tests::connector::Connector;
+use sillage_tests::connector::{Connector, event};
 use sillage_tests::lines::{OID, ins};
 use sillage_tests::stories;
 use sillage_tests::story::tell;
@@ -41,6 +41,8 @@ fn main() -> ExitCode {
             a_wrong_length_ends_the_connection_and_its_bytes_are_recorded_from_quarantine,
             a_message_about_an_unknown_patient_lies_in_quarantine,
             admissions_move_the_care_team,
+            an_encounter_moves_the_care_team_too,
+            admissions_that_the_party_may_not_record_hold_up_nothing,
             logger_sends_over_tcp,
             openssl_sends_over_mutual_tls,
             atna_audit_sends_accents_over_mutual_tls,
@@ -230,6 +232,71 @@ fn admissions_move_the_care_team(house: &mut House) {
     for item in left {
         house.connector.run(&["quarantine", "drop", item["id"].as_str().expect("an id")]).ok();
     }
+}
+
+fn an_encounter_moves_the_care_team_too(house: &mut House) {
+    let encounter = |status: &str, end: Option<&str>| {
+        let practitioner = json!({"identifier": {"system": "urn:oid:1.2.250.1.71.4.2.1", "value": "10001234567"}});
+        let mut encounter = json!({
+            "resourceType": "Encounter", "id": "stay-1", "status": status,
+            "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "IMP"},
+            "subject": {"identifier": {"system": format!("urn:oid:{OID}"), "value": ins(62)}},
+            "participant": [{"individual": practitioner}],
+            "period": {"start": now()}
+        });
+        if let Some(end) = end {
+            encounter["period"]["end"] = json!(end);
+        }
+        encounter
+    };
+    let admitted = encounter("in-progress", None);
+    let said = house.connector.post("/Encounter", &admitted).expect(200).issue();
+    assert!(said.1.contains("on record at index"), "{said:?}");
+    team_becomes(house, 62, &["careteam.joined"]);
+    assert_eq!(house.connector.post("/Encounter", &admitted).expect(200).issue().1, said.1, "a retry records nothing");
+    house.connector.post("/Encounter", &encounter("planned", None)).expect(200).issue();
+    house.connector.post("/Encounter", &encounter("finished", Some(&now()))).expect(200);
+    team_becomes(house, 62, &["careteam.joined", "careteam.left"]);
+    // One that can't be recorded lies in quarantine, and is no Encounter that could be read.
+    let (_, _, element) = house.connector.post("/Encounter", &encounter("finished", None)).expect(422).issue();
+    assert_eq!(element, "Encounter.period.end");
+    let left = quarantined(&house.connector);
+    assert_eq!(left.len(), 1, "{left:?}");
+    house.connector.run(&["quarantine", "drop", left[0]["id"].as_str().expect("an id")]).ok();
+    house.connector.get("/Encounter/stay-1").expect(405);
+}
+
+/// The ledger refuses each for who signs it. Which of those that wait together it means, only each alone tells.
+fn admissions_that_the_party_may_not_record_hold_up_nothing(house: &mut House) {
+    let profile = house.world.register("no-desk", "recorder");
+    let port = free_ports(1).expect("a free port");
+    let mut connector = Connector::new(&house.world.path("no-desk-connector"), &profile);
+    let mapping = "organisation = \"750712184\"\nactor = { system = \"urn:sillage:system\", id = \"adt\" }\n";
+    std::fs::write(connector.dir().join("adt.toml"), mapping).expect("written");
+    append(&connector, &format!("\n[adt]\nlisten = \"127.0.0.1:{port}\"\nmapping = \"adt.toml\"\n"));
+    connector.configure("[fhir]\n", "[fhir]\nanswer_within_ms = 200\n");
+    // Without the nodes they wait, so that they are sent together afterwards.
+    house.world.kill(2);
+    house.world.kill(3);
+    connector.start();
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("the port");
+    stream.set_read_timeout(Some(SETTLE_MAX)).expect("set");
+    for patient in 80..84 {
+        let answer = acknowledged(&mut stream, &hl7("A01", &patient.to_string(), patient));
+        assert!(answer.contains("MSA|AA|"), "it is on the connector's disk: {answer}");
+    }
+    connector.post("/AuditEvent", &event(&ins(80), "beside-admissions")).expect(202);
+    house.world.restart(2);
+    house.world.restart(3);
+    house.world.settled(3);
+    wait_until("each is refused by itself", || quarantined(&connector).len() == 4);
+    for item in quarantined(&connector) {
+        assert!(item.to_string().contains("NOT_ENTITLED"), "{item}");
+    }
+    wait_until("the event goes on record", || documents(&house.world, 80) == ["beside-admissions"]);
+    connector.post("/AuditEvent", &event(&ins(81), "after-admissions")).expect(201);
+    let health = connector.get("/healthz").json();
+    assert_eq!((&health["status"], &health["waiting"]), (&json!("ok"), &json!(0)), "{health}");
 }
 
 /// Says that a story is skipped, where it may be.

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sillage_tests::door::{Door, Reply, Setup, TOKEN};
+use sillage_tests::connector::{Connector, Setup, TOKEN};
 use sillage_tests::health::{Patient, in_s, rpps};
+use sillage_tests::http::Reply;
 use sillage_tests::lines::{OID, ins};
 use sillage_tests::resources::{consent, event, gzip, named, parameters, question, who};
 use sillage_tests::stories;
@@ -17,14 +18,14 @@ use sillage_tests::world::World;
 struct House {
     world: World,
     profile: PathBuf,
-    door: Door,
+    door: Connector,
 }
 
 fn main() -> ExitCode {
     let begin = || {
         let world = World::begin();
         let profile = world.register("connector", "recorder,decider,emergency,consent-desk");
-        let door = Door::open(&world, "door", &profile, &Setup::development());
+        let door = Connector::open(&world, "door", &profile, &Setup::development());
         House { world, profile, door }
     };
     tell(
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
             slow_senders_are_cut_and_others_go_on,
             what_the_server_says_of_itself_is_true,
             a_consent_is_created_updated_and_revoked,
+            a_consent_takes_a_thousand_versions_and_can_still_be_revoked,
             a_decision_shows_what_may_be_known_and_nothing_else,
             a_broken_glass_opens_justifies_and_closes,
             with_the_nodes_away_it_goes_on_and_hands_in_afterwards,
@@ -391,14 +393,14 @@ fn slow_senders_are_cut_and_others_go_on(house: &mut House) {
     // A door of its own, so that its bounds are small.
     let mut setup = Setup::development();
     setup.more += "[limits]\nbody_timeout_ms = 2000\nheader_timeout_ms = 2000\n";
-    let door = Door::open(&house.world, "slow", &house.profile, &setup);
+    let door = Connector::open(&house.world, "slow", &house.profile, &setup);
     let head = format!(
         "POST /fhir/AuditEvent HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: application/fhir+json\r\nContent-Length: 1000\r\n\r\n{{"
     );
     let begun = Instant::now();
     let mut slow = Vec::new();
     for at in 0..1_000 {
-        let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", door.port)) else { continue };
+        let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", door.port())) else { continue };
         // Half of them don't even end their head.
         let sent = if at % 2 == 0 { head.as_bytes() } else { &head.as_bytes()[..30] };
         let _cut = stream.write_all(sent);
@@ -408,8 +410,8 @@ fn slow_senders_are_cut_and_others_go_on(house: &mut House) {
     let deadline = begun + Duration::from_secs(40);
     let sent = event(8, "after the slow ones");
     loop {
-        let reply = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| door.post("/AuditEvent", &sent)));
-        if reply.is_ok_and(|reply| matches!(reply.status, 200 | 201)) {
+        let reply = door.caller().try_post("/AuditEvent", &sent);
+        if reply.is_some_and(|reply| matches!(reply.status, 200 | 201)) {
             break;
         }
         assert!(Instant::now() < deadline, "slow senders keep others out");
@@ -528,6 +530,31 @@ fn a_consent_is_created_updated_and_revoked(house: &mut House) {
     assert_eq!(read["status"], "inactive");
     assert_eq!(found("&status=active"), 0);
     door.send("DELETE", &format!("/Consent/{id}"), &[], b"").expect(204);
+}
+
+fn a_consent_takes_a_thousand_versions_and_can_still_be_revoked(house: &mut House) {
+    const VERSIONS: usize = 1_000;
+    let door = &house.door;
+    let id = door.post("/Consent", &consent(24, "1750712184", "TREAT")).expect(201).id();
+    let put = |version: usize| {
+        let purpose = if version.is_multiple_of(2) { "HPAYMT" } else { "TREAT" };
+        let newer = with(consent(24, "1750712184", purpose), |consent| {
+            consent["id"] = json!(id);
+            consent["dateTime"] = json!(in_s(-1));
+        });
+        let headers = [("Content-Type", "application/fhir+json"), ("Prefer", "return=minimal")];
+        door.send("PUT", &format!("/Consent/{id}"), &headers, newer.to_string().as_bytes())
+    };
+    for version in 2..=VERSIONS {
+        let etag = format!("W/\"{version}\"");
+        assert_eq!(put(version).expect(200).header("etag"), Some(etag.as_str()));
+    }
+    let (code, said, element) = put(VERSIONS + 1).expect(409).issue();
+    assert!(code == "too-costly" && said.contains("revoke it") && element == "Consent.meta.versionId", "{said}");
+    door.send("DELETE", &format!("/Consent/{id}"), &[], b"").expect(204);
+    assert_eq!(door.get(&format!("/Consent/{id}")).expect(200).json()["status"], "inactive");
+    let in_force = Patient(24).asks(&house.world, &["consent", "list"]).ok();
+    assert!(!in_force.stdout.contains("HPAYMT"), "{in_force}");
 }
 
 fn a_decision_shows_what_may_be_known_and_nothing_else(house: &mut House) {

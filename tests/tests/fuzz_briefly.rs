@@ -18,6 +18,9 @@ const SYSLOG: &str = "<85>1 2026-03-02T09:00:00Z h a 1 IHE+RFC-3881 - <AuditMess
 /// An admission over HL7 v2.
 const HL7: &str = "MSH|^~\\&|HIS|H|SILLAGE|H|20260302100100||ADT^A01|1|P|2.5|||||FRA|UNICODE UTF-8\rEVN||20260302100000\rPID|1||279035121518989^^^&1.2.250.1.213.1.4.10&ISO||Été\rPV1|1|I|CARDIO||||10001234567^House^^^^^^^&1.2.250.1.71.4.2.1&ISO\r";
 
+/// Requests over HTTP/1.1, one after the other.
+const HTTP: &str = "POST /fhir/AuditEvent HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n{\n}POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2;x=y\r\n\n\n\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
 /// Every target, as `crate/target`.
 fn targets() -> Vec<(String, Target)> {
     let of = |owner: &'static str, list: &'static [(&'static str, Target)]| {
@@ -28,6 +31,7 @@ fn targets() -> Vec<(String, Target)> {
         .chain(of("client", sillage_client::fuzz::TARGETS))
         .chain(of("cli", sillage_cli::fuzz::TARGETS))
         .chain(of("fhir", sillage_fhir::fuzz::TARGETS))
+        .chain(of("web", sillage_web::fuzz::TARGETS))
         .chain(of("connector", sillage_connector::fuzz::TARGETS))
         .collect()
 }
@@ -40,6 +44,11 @@ fn seeds() -> Vec<Vec<u8>> {
     let fed =
         [SYSLOG.to_owned(), format!("{} {SYSLOG}", SYSLOG.len()), HL7.to_owned(), format!("\u{b}{HL7}\u{1c}\r"), xml];
     seeds.extend(fed.map(String::into_bytes));
+    let event = audit_event("a", "b");
+    let entry = json!({"request": {"method": "POST", "url": "AuditEvent?_count=1"}, "resource": event});
+    let batch = json!({"resourceType": "Bundle", "type": "batch", "entry": [entry]});
+    let query = "AuditEvent?patient.identifier=urn:oid:1.2%7C1&date=ge2026-03-02&_sort=-date&_count=10&entity=DocumentReference/a";
+    seeds.extend([event.to_string(), batch.to_string(), query.to_owned(), HTTP.to_owned()].map(String::into_bytes));
     for text in vectors {
         texts(&serde_json::from_str(text).expect("JSON"), &mut seeds);
     }
