@@ -423,6 +423,8 @@ mod tests {
     use std::path::PathBuf;
 
     use base64::prelude::{BASE64_STANDARD, Engine};
+    use sillage_client::channel::Timeouts;
+    use sillage_proof::batch::Origin;
     use sillage_proof::checkpoint::Checkpoint;
     use sillage_proof::hash::{LeafIndex, TreeSize, node_hash};
     use sillage_proof::keys::SigningKey;
@@ -512,9 +514,10 @@ mod tests {
         assert!(verify(b"anything", &asked(&policy(1), None)).is_err());
     }
 
-    #[test]
-    fn nothing_is_verified_without_a_policy() {
-        let error = run(&args(vec!["x".into()], None)).expect_err("refused");
+    #[tokio::test]
+    async fn nothing_is_verified_without_a_policy() {
+        let context = Context { profile: None, timeouts: Timeouts::default(), propose: None };
+        let error = run(&context, &args(vec!["x".into()], None)).await.expect_err("refused");
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().contains("POLICY_REQUIRED"));
     }
