@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sillage_chaos::process::free_ports;
 
-use crate::door::Reply;
+use crate::http::Reply;
 
 /// An answer that takes longer hangs.
 const ANSWER_MAX: Duration = Duration::from_secs(60);

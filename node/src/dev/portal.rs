@@ -166,7 +166,9 @@ impl Portal {
         command.arg("init").arg("--dir").arg(&self.dir).arg("--profile").arg(profile("portal"));
         command.arg("--login-profile").arg(profile("login"));
         command.arg("--test-issuer").arg(self.log.join(TEST_ISSUER)).args(["--listen", &self.pages]);
-        PATIENTS.iter().for_each(|patient| drop(command.args(["--patient", patient])));
+        for patient in PATIENTS {
+            command.args(["--patient", patient]);
+        }
         run(command, PROGRAM).await
     }
 
