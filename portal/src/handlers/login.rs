@@ -132,7 +132,6 @@ pub(super) fn next(text: &str) -> &str {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::next;

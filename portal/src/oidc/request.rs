@@ -331,7 +331,10 @@ mod tests {
             Err(LoginError::ResponseIssuer)
         );
         assert_eq!(accept(&format!("error=access_denied&state={state}&{iss}"), 1_000), Err(LoginError::Cancelled));
-        assert_eq!(accept(&format!("error=server_error&code=a&state={state}&{iss}"), 1_000), Err(LoginError::Unavailable));
+        assert_eq!(
+            accept(&format!("error=server_error&code=a&state={state}&{iss}"), 1_000),
+            Err(LoginError::Unavailable)
+        );
         assert_eq!(
             accept("error=access_denied&state=other", 1_000),
             Err(LoginError::State),
