@@ -14,7 +14,10 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 use sillage_chaos::process::{free_ports, program};
 use sillage_tests::connector::{Connector, event};
+use sillage_tests::health::{Patient, in_s};
+use sillage_tests::http::FHIR_JSON;
 use sillage_tests::lines::{OID, ins};
+use sillage_tests::resources::consent;
 use sillage_tests::stories;
 use sillage_tests::story::tell;
 use sillage_tests::world::World;
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
             what_is_refused_lies_in_quarantine,
             a_day_is_accounted_for_and_the_account_verified,
             with_the_line_cut_it_decides_by_itself_and_hands_in_afterwards,
+            a_consent_takes_a_thousand_versions_and_can_still_be_revoked,
             a_test_log_keeps_its_connector,
             a_token_for_development_is_for_test_logs_on_this_machine,
         ],
@@ -412,6 +416,30 @@ fn stop(mut child: std::process::Child) {
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it runs");
     child.wait().expect("it is gone");
+}
+
+fn a_consent_takes_a_thousand_versions_and_can_still_be_revoked(world: &mut World) {
+    const VERSIONS: usize = 1_000;
+    let mut connector = connector(world, "versions");
+    connector.start();
+    let id = connector.post("/Consent", &consent(24, "1750712184", "TREAT")).expect(201).id();
+    let put = |version: usize| {
+        let mut newer = consent(24, "1750712184", if version.is_multiple_of(2) { "HPAYMT" } else { "TREAT" });
+        newer["id"] = json!(id);
+        newer["dateTime"] = json!(in_s(-1));
+        let headers = [FHIR_JSON, ("Prefer", "return=minimal")];
+        connector.send("PUT", &format!("/Consent/{id}"), &headers, newer.to_string().as_bytes())
+    };
+    for version in 2..=VERSIONS {
+        let etag = format!("W/\"{version}\"");
+        assert_eq!(put(version).expect(200).header("etag"), Some(etag.as_str()));
+    }
+    let (code, said, element) = put(VERSIONS + 1).expect(409).issue();
+    assert!(code == "too-costly" && said.contains("revoke it") && element == "Consent.meta.versionId", "{said}");
+    connector.send("DELETE", &format!("/Consent/{id}"), &[], b"").expect(204);
+    assert_eq!(connector.get(&format!("/Consent/{id}")).expect(200).json()["status"], "inactive");
+    let in_force = Patient(24).asks(world, &["consent", "list"]).ok();
+    assert!(!in_force.stdout.contains("HPAYMT"), "{in_force}");
 }
 
 fn a_test_log_keeps_its_connector(world: &mut World) {

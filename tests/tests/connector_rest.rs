@@ -43,7 +43,6 @@ fn main() -> ExitCode {
             slow_senders_are_cut_and_others_go_on,
             what_the_server_says_of_itself_is_true,
             a_consent_is_created_updated_and_revoked,
-            a_consent_takes_a_thousand_versions_and_can_still_be_revoked,
             a_decision_shows_what_may_be_known_and_nothing_else,
             a_broken_glass_opens_justifies_and_closes,
             with_the_nodes_away_it_goes_on_and_hands_in_afterwards,
@@ -530,31 +529,6 @@ fn a_consent_is_created_updated_and_revoked(house: &mut House) {
     assert_eq!(read["status"], "inactive");
     assert_eq!(found("&status=active"), 0);
     door.send("DELETE", &format!("/Consent/{id}"), &[], b"").expect(204);
-}
-
-fn a_consent_takes_a_thousand_versions_and_can_still_be_revoked(house: &mut House) {
-    const VERSIONS: usize = 1_000;
-    let door = &house.door;
-    let id = door.post("/Consent", &consent(24, "1750712184", "TREAT")).expect(201).id();
-    let put = |version: usize| {
-        let purpose = if version.is_multiple_of(2) { "HPAYMT" } else { "TREAT" };
-        let newer = with(consent(24, "1750712184", purpose), |consent| {
-            consent["id"] = json!(id);
-            consent["dateTime"] = json!(in_s(-1));
-        });
-        let headers = [("Content-Type", "application/fhir+json"), ("Prefer", "return=minimal")];
-        door.send("PUT", &format!("/Consent/{id}"), &headers, newer.to_string().as_bytes())
-    };
-    for version in 2..=VERSIONS {
-        let etag = format!("W/\"{version}\"");
-        assert_eq!(put(version).expect(200).header("etag"), Some(etag.as_str()));
-    }
-    let (code, said, element) = put(VERSIONS + 1).expect(409).issue();
-    assert!(code == "too-costly" && said.contains("revoke it") && element == "Consent.meta.versionId", "{said}");
-    door.send("DELETE", &format!("/Consent/{id}"), &[], b"").expect(204);
-    assert_eq!(door.get(&format!("/Consent/{id}")).expect(200).json()["status"], "inactive");
-    let in_force = Patient(24).asks(&house.world, &["consent", "list"]).ok();
-    assert!(!in_force.stdout.contains("HPAYMT"), "{in_force}");
 }
 
 fn a_decision_shows_what_may_be_known_and_nothing_else(house: &mut House) {

@@ -216,11 +216,13 @@ impl Writer {
         }
         // Where the index's disk refuses, the recorder waits for it, as it finds no row to note a place in.
         self.index_rest();
+        let mut numbers = Vec::with_capacity(taken_up.len());
         for (number, lane, to) in taken_up {
             let outcome = self.work.outcomes.wait(number);
             answer(to, Kept::New { number, outcome });
-            self.work.queue.push(number, lane);
+            numbers.push((number, lane));
         }
+        self.work.queue.push(&numbers);
         for (keep, number) in repeated {
             // The first one of them may be of this group, and not be kept.
             if !is_kept && number >= self.spool.next() {

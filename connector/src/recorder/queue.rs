@@ -87,10 +87,16 @@ impl Queue {
         }
     }
 
-    /// Adds an arrival at the end.
-    pub fn push(&self, number: SpoolNumber, lane: Lane) {
-        self.lanes.lock().of(lane).push_back(number.0);
-        self.bell(lane).notify_one();
+    /// Adds arrivals at the end. Those that came together are seen together, so that one stream takes them into one batch.
+    pub fn push(&self, arrivals: &[(SpoolNumber, Lane)]) {
+        let mut lanes = self.lanes.lock();
+        arrivals.iter().for_each(|(number, lane)| lanes.of(*lane).push_back(number.0));
+        drop(lanes);
+        for lane in [Lane::Events, Lane::Ordered, Lane::Consents] {
+            if arrivals.iter().any(|(_, own)| *own == lane) {
+                self.bell(lane).notify_one();
+            }
+        }
     }
 
     /// Adds an arrival at the end, after a while: nothing can be done with it now, and the others don't wait for it.
@@ -148,7 +154,7 @@ mod tests {
         let queue = Queue::default();
         queue.open();
         queue.push_later(SpoolNumber(1), Lane::Events);
-        queue.push(SpoolNumber(2), Lane::Events);
+        queue.push(&[(SpoolNumber(2), Lane::Events)]);
         assert_eq!(queue.take(Lane::Events, 10).await, [SpoolNumber(2)], "the others don't wait");
         queue.lanes.lock().bring_back(Instant::now() + LATER);
         assert_eq!(queue.take(Lane::Events, 10).await, [SpoolNumber(1)]);
@@ -157,7 +163,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_taken_before_it_is_known_what_waited_and_then_all_in_order() {
         let queue = Queue::default();
-        queue.push(SpoolNumber(5), Lane::Events);
+        queue.push(&[(SpoolNumber(5), Lane::Events)]);
         let early = tokio::time::timeout(std::time::Duration::from_millis(20), queue.take(Lane::Events, 10)).await;
         assert!(early.is_err());
         queue.put_first(&[

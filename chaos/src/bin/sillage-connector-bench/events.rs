@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Records over gRPC, to be taken in order from any place on.
-const RECORDS: u64 = 10_000;
+const RECORDS: u64 = 2_000;
 /// Tags that are resolved at once.
 const RESOLVED: usize = 500;
 /// Physician, structure and time of all events.
