@@ -1,4 +1,4 @@
-//! What must hold, whatever happens.
+//! Properties that must hold, whatever happens.
 //!
 //! A harness reports what it observes, in the order it observes it; the first observation that breaks a rule gets a
 //! [`Violation`]. The rules: one leader a term; an acknowledged record exists exactly once and never moves; equal
@@ -89,7 +89,7 @@ pub enum Violation {
         old: u64,
         /// Size of the later one.
         new: u64,
-        /// What the verifier says.
+        /// The verifier's finding.
         reason: String,
     },
     /// A read missed what was acknowledged before it began.
@@ -97,9 +97,9 @@ pub enum Violation {
     StaleRead {
         /// The node.
         node: u64,
-        /// What it saw.
+        /// The value that it saw.
         size: u64,
-        /// What it had to see.
+        /// The value that it had to see.
         floor: u64,
     },
     /// Ledger time went back.
@@ -125,7 +125,7 @@ pub enum Violation {
         index: u64,
         /// With it.
         time_ms: u64,
-        /// What was allowed; 0: nothing was proposed there.
+        /// The number that was allowed; 0: nothing was proposed there.
         latest_ms: u64,
     },
     /// Nothing moves although a majority could.
@@ -138,9 +138,9 @@ pub enum Violation {
         node: u64,
         /// Raft index.
         index: u64,
-        /// What it has.
+        /// Its own value.
         found: Box<Members>,
-        /// What others applied.
+        /// The value that others applied.
         wanted: Box<Members>,
     },
     /// More waits on a node than may.
@@ -148,7 +148,7 @@ pub enum Violation {
     Unbounded {
         /// The node.
         node: u64,
-        /// What waits.
+        /// The entries that wait.
         bytes: u64,
     },
     /// A majority cosigned a root that isn't the log's.
@@ -229,7 +229,7 @@ impl Checks {
         Err(Violation::TwoLeaders { term, first, second: node })
     }
 
-    /// Who the members are before any change.
+    /// The members before any change.
     pub fn founded_by(&mut self, members: &Members) {
         self.members.insert(0, members.clone());
     }

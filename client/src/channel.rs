@@ -74,7 +74,7 @@ pub struct Client {
     of_profile: usize,
     tls: ClientTlsConfig,
     preferred: Arc<AtomicUsize>,
-    /// What second calls may be made of.
+    /// Calls that may be made a second time.
     saved: Arc<AtomicU32>,
     timeouts: Timeouts,
 }
@@ -327,7 +327,7 @@ fn is_final(status: &Status) -> bool {
 struct OverQuota {
     /// When each node takes the call again, by its place.
     until: std::collections::BTreeMap<usize, Instant>,
-    /// What the last of them said.
+    /// The answer of the last of them.
     said: Option<String>,
 }
 
@@ -428,7 +428,7 @@ mod tests {
     /// be tried again.
     type Plan = (u64, Result<u32, (&'static str, bool)>);
 
-    /// What comes of a call where the node that is asked first does the one, and every other the other; and how many were asked.
+    /// The outcome of a call where the node that is asked first does the one, and every other the other; and how many were asked.
     async fn comes_of(first: Plan, second: Plan) -> (Result<u32, String>, usize) {
         use prost::Message as _;
         let dir = tempfile::tempdir().expect("a temporary folder");

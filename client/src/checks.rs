@@ -176,7 +176,7 @@ fn is_young(code: &ErrorCode) -> bool {
     *code == Code::SizeNotReached
 }
 
-/// Whose cosignatures to ask for: the newest checkpoint first; then the newest that every cosigner of the policy has
+/// The cosigners to ask for: the newest checkpoint first; then the newest that every cosigner of the policy has
 /// signed, and of each alone, for auditors sign later than nodes.
 fn cosigner_choices(policy: Option<&Policy>) -> Vec<Vec<String>> {
     let nodes = policy.map(|policy| policy.group(GROUP_NODES)).unwrap_or_default();
@@ -205,9 +205,9 @@ pub struct CheckedLine {
     pub author: String,
     /// Its author id, as the node says; none where the ledger made the entry.
     pub author_id: Option<AuthorId>,
-    /// What erased it, as the node says.
+    /// The act that erased it, as the node says.
     pub erased: Option<v1::Erasure>,
-    /// What voided it, as the node says: it counts for nothing.
+    /// The act that voided it, as the node says: it counts for nothing.
     pub voided: Option<v1::Voiding>,
 }
 

@@ -28,7 +28,7 @@ const MAGIC: &[u8] = b"sillage/connector-report/v1\0";
 /// Bytes of a report file, at most.
 pub const BYTES_MAX: usize = 16 << 20;
 
-/// What a report says.
+/// The content of a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DayReport {
@@ -58,7 +58,7 @@ pub struct DayReport {
 pub struct SourceDay {
     /// Its name.
     pub source: String,
-    /// What came: the sum of the next five.
+    /// Arrivals: the sum of the next five.
     pub received: u64,
     /// On record.
     pub recorded: u64,
@@ -151,7 +151,7 @@ impl SignedReport {
         serde_json::from_slice(bytes).map_err(|error| wrong(&error))
     }
 
-    /// What it says, once its signature holds, its numbers add up, and a node signed the receipts that it names. `node_keys`: the
+    /// The content, once its signature holds, its numbers add up, and a node signed the receipts that it names. `node_keys`: the
     /// nodes of the report's log whom the caller trusts. Gives also whether its key is the author's first one; of a later key only
     /// the ledger can tell whose it is.
     ///

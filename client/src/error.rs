@@ -33,17 +33,17 @@ pub enum ClientError {
     /// The ledger, or the same rules applied here, refused. Trying again unchanged is of no use.
     #[error("{}: {}", .0.code, .0.message)]
     Rejected(Rejection),
-    /// What an authority would sign was written as a proposal, as the command asked for: no failure.
+    /// The act was written as a proposal for other authorities, as the command asked for: no failure.
     #[error("proposed, and not submitted: {}", .0.display())]
     Proposed(PathBuf),
     /// A file of this machine can't be read or written.
     #[error("{what} {}: {why}", path.display())]
     File {
-        /// What was tried, such as `cannot read`.
+        /// The attempt, such as `cannot read`.
         what: &'static str,
         /// Which file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         why: String,
     },
 }

@@ -63,7 +63,7 @@ pub fn fuzz_outbox_batch(data: &[u8]) {
     }
 }
 
-/// What was acknowledged.
+/// Acknowledged batches.
 pub fn fuzz_outbox_done(data: &[u8]) {
     let Ok(lines) = parse_done(data) else {
         return;
@@ -78,7 +78,7 @@ pub fn fuzz_outbox_done(data: &[u8]) {
     }
 }
 
-/// What the log has shown.
+/// Checkpoints that the log has shown.
 pub fn fuzz_state(data: &[u8]) {
     if let Ok(seen) = serde_json::from_slice::<Seen>(data) {
         let written = serde_json::to_vec(&seen).expect("plain data");

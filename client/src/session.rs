@@ -25,7 +25,7 @@ pub struct Session {
     pub client: Client,
     /// Name of the log.
     pub origin: Origin,
-    /// What never changes in the life of the log, from the profile's own file.
+    /// The parts of the log that never change, from the profile's own file.
     pub genesis: v1::Genesis,
     /// The keys of checkpoints and receipts: those of the genesis, and what was proven under them.
     pub keys: Arc<InForce>,
@@ -33,7 +33,7 @@ pub struct Session {
     pub vrf_key: VrfPublicKey,
     /// The login that proves who decided this caller's records, as the profile says.
     pub logins: Option<Arc<Logins>>,
-    /// Who the ledger takes the caller for.
+    /// The party for which the ledger takes the caller.
     pub caller: v1::GetLogResponse,
     /// Where what an authority would sign is written, instead of being submitted.
     pub propose: Option<PathBuf>,

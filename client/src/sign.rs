@@ -10,7 +10,7 @@ use sillage_rules::stream::StreamLabel;
 
 use crate::error::ClientError;
 
-/// Who signs, and for which log.
+/// The signer, and the log for which it signs.
 #[derive(Debug, Clone)]
 pub struct Signer {
     /// Name of the log.
@@ -24,9 +24,9 @@ pub struct Signer {
 /// A batch ready to send: the same bytes however often it is sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SignedBatch {
-    /// What was signed.
+    /// The message that was signed.
     pub message: BatchMessage,
-    /// What is sent.
+    /// The message that is sent.
     pub batch: v1::Batch,
 }
 
@@ -128,7 +128,7 @@ fn batch_tree(records: &[v1::SaltedRecord]) -> Result<BatchTree, ClientError> {
     BatchTree::new(&leaves?).map_err(|error| ClientError::Usage(error.to_string()))
 }
 
-/// What is signed of a record.
+/// The part of a record that is signed.
 fn leaf((position, (salted, hash)): (usize, (&v1::SaltedRecord, Hash))) -> Result<BatchLeaf, ClientError> {
     let record = ParsedRecord::parse(&salted.record);
     let record = record.map_err(|error| ClientError::Usage(format!("record {position}: {error}")))?;

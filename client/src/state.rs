@@ -1,4 +1,4 @@
-//! What this caller has seen: the highest checkpoint that it verified, in `state.json` beside the profile.
+//! The memory of this caller: the highest checkpoint that it verified, in `state.json` beside the profile.
 //!
 //! A log that shows one history today and another tomorrow has to contradict what someone saw. So every checkpoint is
 //! held against the highest one: it may not be smaller, nor have another root at the same size, and the older tree must
@@ -32,7 +32,7 @@ pub struct Seen {
     pub note: String,
 }
 
-/// What the ledger gives for the way from one size to another.
+/// The ledger's proof of the way from one size to another.
 enum Consistency {
     Proof(Vec<Hash>),
     /// It refuses, with this code.

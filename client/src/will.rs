@@ -142,7 +142,7 @@ fn is_patient(actor: &v1::Actor) -> bool {
     actor.system == PATIENT_SYSTEM
 }
 
-/// Whom a test log's issuer logs in, and how: what the actor and their `auth` say.
+/// The login of a test log's issuer: what the actor and their `auth` say.
 fn logs_in(actor: &v1::Actor, patient: Option<&TagRequest>, auth: Option<&v1::Authentication>) -> (Subject, Means) {
     let subject = match patient {
         Some(patient) if is_patient(actor) => Subject::Patient { ins: patient.ins.clone(), oid: patient.oid.clone() },

@@ -127,7 +127,7 @@ impl EntryReader {
         sealer.open(index)
     }
 
-    /// What an act would void that names `whose` entries from `from` to `until`: the part that begins at `next`, 0 for the
+    /// The records that an act would void that names `whose` entries from `from` to `until`: the part that begins at `next`, 0 for the
     /// first one. It tells who signed which entries, and under which tags.
     ///
     /// # Errors
@@ -267,7 +267,7 @@ impl EntryReader {
 pub struct PublicEntry {
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// What they say.
+    /// The content.
     pub entry: Entry,
     /// Of an act of the authority: salt (16 bytes) and record. `None` where there is none.
     pub payload: Option<Vec<u8>>,

@@ -16,7 +16,7 @@ pub struct Refusal {
     pub expected_seq: Option<u64>,
     /// The record that is meant, from 0, where it is one record's fault.
     pub position: Option<u32>,
-    /// What this node's disk said, for this node's alarms: never sent to anybody.
+    /// The message of this node's disk, for this node's alarms: never sent to anybody.
     pub local: Option<Box<str>>,
     /// Over a quota: when the same request would pass, if nothing else is asked for.
     pub retry_after_ms: Option<u64>,
@@ -138,7 +138,7 @@ pub enum Fatal {
     /// A file operation failed.
     #[error("{what}: {source}; check the disk and its permissions, then restart")]
     Io {
-        /// What was being done, with the path.
+        /// The work that was being done, with the path.
         what: String,
         /// Why it failed.
         source: std::io::Error,
@@ -172,7 +172,7 @@ pub enum Fatal {
         "the stored ledger is damaged: {0}; replace this node (`sillage cluster member replace ID --address HOST:PORT:PEERPORT --out DIR`)"
     )]
     Damaged(String),
-    /// What must be opened to decide can't be opened by this node, and can by others.
+    /// A record that decides can't be opened by this node, and can by others.
     #[error("a record that decides can't be opened: {0}; then restart")]
     Kek(KekError),
     /// A snapshot to install isn't one of this log.
@@ -264,7 +264,7 @@ pub enum OpenError {
     Corrupt {
         /// The data folder.
         dir: PathBuf,
-        /// What doesn't fit.
+        /// The part that doesn't fit.
         what: String,
     },
     /// The database can't be opened.

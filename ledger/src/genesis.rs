@@ -54,11 +54,11 @@ pub struct GenesisInfo {
     pub quota_events_per_s: u32,
     /// The nodes that the log began with.
     pub nodes: Vec<NodeInfo>,
-    /// Who is registered from the beginning, the authority first.
+    /// The parties that are registered from the beginning, the authority first.
     pub parties: Vec<PartyRegistration>,
     /// The feature level that the log begins with.
     pub feature_level: u32,
-    /// Whose logins prove a will from the beginning.
+    /// The issuers whose logins prove a will from the beginning.
     pub issuers: Vec<Issuer>,
     /// How many authorities sign what touches many, from the beginning; `None`: each acts alone.
     pub rule: Option<Rule>,

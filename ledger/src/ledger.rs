@@ -38,7 +38,7 @@ use crate::verified::Verified;
 pub struct Ledger {
     dir: PathBuf,
     shared: Arc<Shared>,
-    /// What applying keeps in memory of what decides.
+    /// Caches of applying: states and documents that decide.
     caches: Caches,
     /// Of the present generation.
     worker: Worker,

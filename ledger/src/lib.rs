@@ -1,4 +1,4 @@
-//! What is true: the deterministic state machine of the ledger, on RocksDB.
+//! The deterministic state machine of the ledger, on RocksDB.
 //!
 //! It takes commands in one order, each under an (index, term), and turns them into entries of the log, the patients'
 //! index, sealed payloads, streams and registered keys. The same commands give the same bytes and the same root on

@@ -75,7 +75,7 @@ pub(crate) struct StreamRow {
     pub last_time_ms: u64,
 }
 
-/// Whether a key signs.
+/// The state of a key: whether it signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyState {
     /// It signs.
@@ -107,7 +107,7 @@ pub struct Party {
     pub author_id: AuthorId,
     /// Name of the service.
     pub name: String,
-    /// What it may do; none: the party is ended.
+    /// Its roles; none: the party is ended.
     pub roles: Roles,
     /// Events a second; 0: the log's default.
     pub quota_events_per_s: u32,
@@ -134,11 +134,11 @@ pub struct Party {
 pub struct KeyInfo {
     /// Its id.
     pub key_id: KeyId,
-    /// Whose it is.
+    /// The party that it belongs to.
     pub author_id: AuthorId,
     /// The 32 bytes of the Ed25519 public key.
     pub public_key: [u8; 32],
-    /// Whether it signs.
+    /// Its state: whether it signs.
     pub state: KeyState,
     /// The entry that brought it into this state; 0: genesis.
     pub since: LeafIndex,
@@ -159,7 +159,7 @@ impl KeyInfo {
 pub struct StreamInfo {
     /// Its id.
     pub stream_id: StreamId,
-    /// Whose it is.
+    /// The party that it belongs to.
     pub author_id: AuthorId,
     /// Its label.
     pub label: String,

@@ -1,4 +1,4 @@
-//! What is stored under which key. Not a promise: the layout number says which version wrote it.
+//! The keys under which things are stored. Not a promise: the layout number says which version wrote it.
 //!
 //! ```text
 //! meta     "genesis"                    genesis bytes
@@ -106,11 +106,11 @@ pub(crate) const META_LEVEL: &[u8] = b"level";
 /// The first entry that was recorded at the feature level of the doors; a log that began at that level has no such row.
 pub(crate) const META_DOORS: &[u8] = b"doors";
 pub(crate) const META_HEAD: &[u8] = b"head";
-/// What the keys of sets of nodes begin with. They stand here and not in a family of their own, so that a database of
+/// The beginning of the keys of sets of nodes. They stand here and not in a family of their own, so that a database of
 /// before is opened as it is.
 pub(crate) const META_NODE_SET: &[u8] = b"node_set/";
 
-/// What the keys of issuers of logins begin with; they stand here for the same reason.
+/// The beginning of the keys of issuers of logins; they stand here for the same reason.
 pub(crate) const META_ISSUER: &[u8] = b"issuer/";
 
 /// The first 12 bits of a tag: which key-encryption key is in charge.
@@ -269,7 +269,7 @@ pub(crate) fn issuer_key(name: &Hash) -> Vec<u8> {
     [META_ISSUER, name.as_bytes()].concat()
 }
 
-/// What the keys of family [`Family::Consent`] begin with. Behind a prefix come bytes that others choose (ids of parties are
+/// The beginnings of the keys of family [`Family::Consent`]. Behind a prefix come bytes that others choose (ids of parties are
 /// hashes of keys that anyone makes), and some prefixes are scanned: so none of them begins with another one.
 pub(crate) mod consent_prefix {
     pub(crate) const OPEN: &[u8] = b"o";
@@ -344,7 +344,7 @@ pub(crate) fn actor_key(actor: &Hash) -> [u8; 33] {
     key
 }
 
-/// What the keys of the rows begin with that say whom a party vouches for.
+/// The key of a row that says for whom a party vouches.
 pub(crate) fn vouching_key(author: &AuthorId, what: Vouched, name: &str) -> Vec<u8> {
     [consent_prefix::VOUCHING, author.as_bytes(), &[what.code()], name.as_bytes()].concat()
 }

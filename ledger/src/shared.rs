@@ -67,7 +67,7 @@ pub(crate) struct Shared {
     pub kept_leaves: Mutex<KeptLeaves>,
     /// Signatures that needn't be verified again.
     pub verified: Arc<Verified>,
-    /// What checking before a command is proposed keeps in memory of what decides.
+    /// Caches of checking before a command is proposed.
     pub checking: Mutex<Caches>,
     view: RwLock<Arc<View>>,
     flushed: Mutex<Flushed>,
@@ -86,7 +86,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// What applying verifies signatures with, where it does.
+    /// The means by which applying verifies signatures, where it does.
     pub(crate) fn to_verify(&self) -> Option<&Verified> {
         self.options.verify_at_apply.then_some(&self.verified)
     }

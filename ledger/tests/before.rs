@@ -35,7 +35,7 @@ fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/before").join(name)
 }
 
-/// What became of each part of a command.
+/// The outcome of each part of a command.
 fn told(outcomes: &[CommandOutcome]) -> String {
     let one = |outcome: &CommandOutcome| match outcome {
         CommandOutcome::Refused(refusal) => refusal.code.to_string(),

@@ -52,7 +52,7 @@ fn device() -> PartyRegistration {
     PartyRegistration { patient_commitment: Some(commitment(&open, &secret)), ..registration(30, Roles::PATIENT) }
 }
 
-/// What the patient is told under one of the tags.
+/// The line that the patient finds under one of the tags.
 fn line(which: usize) -> DeviceRegistered {
     DeviceRegistered {
         party: device().author_id(),

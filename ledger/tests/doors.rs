@@ -420,7 +420,7 @@ mod sessions {
 mod contests {
     use super::*;
 
-    /// What a doctor of the structure read, signed by the recorder, on a basis that is stated.
+    /// A reading by a doctor of the structure, signed by the recorder, on a basis that is stated.
     fn access(world: &mut World) -> u64 {
         let basis = v1::Basis { kind: v1::BasisKind::CareTeam.into(), ..v1::Basis::default() };
         access_on(world, Some(basis))

@@ -31,7 +31,7 @@ struct World {
     keks: Arc<KekFile>,
     sealer: Sealer,
     seqs: [u64; 2],
-    /// What stands in the log of commands: sealed payloads by what they hold, and data keys as they were wrapped.
+    /// The content of the log of commands: sealed payloads by what they hold, and data keys as they were wrapped.
     payloads: Vec<(Vec<u8>, [u8; 16])>,
     wrapped: Vec<WrappedKey>,
 }

@@ -17,7 +17,7 @@ use sillage_rules::entry::{BatchHeader, Entry, Flags, IndexCommit, LedgerEvent, 
 use sillage_rules::kind::Kind;
 use sillage_rules::roles::Roles;
 
-/// What a test can do next. Numbers choose among what exists.
+/// The next step of a test. Numbers choose among what exists.
 #[derive(Debug, Clone)]
 enum Step {
     /// The next batch of a stream, of so many records.
@@ -157,7 +157,7 @@ impl Model {
         }
     }
 
-    /// What the ledger records itself is on record at once, under no header.
+    /// A record of the ledger itself is on record at once, under no header.
     fn consulted(&mut self, record: &LedgerRecord, time: LedgerTimeMs) -> LeafIndex {
         let index = LeafIndex(self.entries.len() as u64);
         let entry = RecordEntry {
@@ -390,7 +390,7 @@ impl Run {
         if of_snapshot.exists() { of_snapshot } else { dir.to_owned() }
     }
 
-    /// What wasn't flushed is lost and applied again: the same outcomes, bytes and root.
+    /// Whatever wasn't flushed is lost and applied again: the same outcomes, bytes and root.
     fn power_failure(&mut self) {
         let old = self.dir();
         let new = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,4 @@
-//! What becomes of a batch: recorded once, answered again, or refused with its code and without a trace.
+//! The outcome of a batch: recorded once, answered again, or refused with its code and without a trace.
 
 mod common;
 

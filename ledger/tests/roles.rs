@@ -26,7 +26,7 @@ fn raise(ledger: &mut Ledger, level: u32) {
     assert_eq!(outcomes, [CommandOutcome::FeatureLevel(level)]);
 }
 
-/// What becomes of an act of the authority on a stream of its own.
+/// The refusal of an act of the authority on a stream of its own.
 fn acted(ledger: &mut Ledger, label: &str, the: &Act) -> Option<Code> {
     code(&apply_one(ledger, batch(1, label, 1, vec![act(the)])))
 }

@@ -1,4 +1,4 @@
-//! Who signed a batch, by the keys on record: asked by a leader of what other nodes hand it.
+//! The signer of a batch, by the keys on record: asked by a leader of what other nodes hand it.
 
 mod common;
 

@@ -153,7 +153,7 @@ struct ServeArgs {
     place: PlaceArgs,
 }
 
-/// What a folder is that is at another place than its node ran.
+/// The reason why a folder is at another place than its node ran.
 #[derive(Clone, Copy, Debug, Args)]
 struct PlaceArgs {
     /// The node was moved here: its folder is at another address, or on another machine, than it noted. Only where the node

@@ -104,7 +104,7 @@ pub struct NodeConfig {
     /// dialled.
     #[serde(default)]
     pub peers: Vec<PeerConfig>,
-    /// Who else cosigns checkpoints: the same on every node, so that each can verify what another one got.
+    /// The witnesses, which cosign checkpoints, too: the same on every node, so that each can verify what another one got.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub witnesses: Vec<WitnessConfig>,
     /// The bounds at which a node holds back, drops or refuses.
@@ -113,7 +113,7 @@ pub struct NodeConfig {
     /// The consensus.
     #[serde(default)]
     pub raft: RaftConfig,
-    /// What the process says of itself.
+    /// Logs and metrics of the process.
     #[serde(default)]
     pub log: LogConfig,
     /// True if it is a copy that is only looked at (`serve --isolated`): no witness, no peers, read only.
@@ -274,7 +274,7 @@ pub struct RaftConfig {
     pub heartbeat_ticks: usize,
     /// Above this the database is flushed so that the Raft log can be cut.
     pub log_bytes_max: u64,
-    /// What the cut leaves for a follower that was away for a moment.
+    /// The part that the cut leaves for a follower that was away for a moment.
     pub log_keep_bytes: u64,
     /// Size of a segment file of the Raft log.
     pub segment_bytes: u64,

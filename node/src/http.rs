@@ -34,7 +34,7 @@ pub struct Raised {
     pub word: String,
     /// Since when.
     pub since: TimeMs,
-    /// What is wrong and the way out, with what this node found.
+    /// The fault and the way out, with what this node found.
     pub what: String,
 }
 
@@ -45,7 +45,7 @@ pub struct Health {
     /// `no_leader`: it waits for one; `stopping`: it was told to stop; `stopped`: it takes no part in the group; `corrupt`: its state can't be trusted and
     /// it serves nothing.
     pub status: String,
-    /// What is wrong where it is `corrupt`, `stopped` or `stopping`.
+    /// The fault where it is `corrupt`, `stopped` or `stopping`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// This node.
@@ -74,7 +74,7 @@ impl Health {
     }
 }
 
-/// What the pages ask of the server.
+/// The part of the server that the pages ask.
 pub trait Backend: Send + Sync + 'static {
     /// Tells whether the caller is an operator of this log.
     fn is_operator(&self, caller: &Caller) -> bool;
@@ -171,7 +171,7 @@ fn say_health(backend: &dyn Backend, method: &Method, path: &str) -> http::Respo
     reply
 }
 
-/// What tells how a node is: the two pages, and what `sillage cluster status` calls.
+/// Paths that tell how a node is: the two pages, and what `sillage cluster status` calls.
 fn is_monitoring(path: &str) -> bool {
     matches!(path, "/metrics" | "/healthz" | "/sillage.v1.Ledger/GetLog" | "/sillage.v1.Ledger/ClusterStatus")
 }

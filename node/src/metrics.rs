@@ -74,7 +74,7 @@ pub struct Inner {
     pub batches_repeated: Counter,
     /// Requests refused, by code.
     pub refusals: Family<CodeLabel, Counter>,
-    /// What waits, by queue.
+    /// The work that waits, by queue.
     pub queue_depth: Family<QueueLabel, Gauge>,
     /// Bytes of batches being worked on.
     pub inflight_bytes: Gauge,

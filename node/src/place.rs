@@ -40,7 +40,7 @@ pub struct Place {
     pub folder: String,
 }
 
-/// What a person says of a folder that is at another place than it was.
+/// A person's word about a folder that is at another place than it was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Said {
     /// The node was moved, and runs nowhere else any more.

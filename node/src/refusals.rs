@@ -91,7 +91,7 @@ pub fn to_status(refusal: &Refusal) -> Status {
     Status::with_details(grpc, refusal.message.clone(), details.into())
 }
 
-/// What a peer's status carries; `None` when the connection failed, not the peer.
+/// The refusal that a peer's status carries; `None` when the connection failed, not the peer.
 pub fn from_status(status: &Status) -> Option<Refusal> {
     if status.details().is_empty() {
         return None;
@@ -99,7 +99,7 @@ pub fn from_status(status: &Status) -> Option<Refusal> {
     ErrorInfo::decode(status.details()).ok().map(from_info)
 }
 
-/// What the ledger's store said. Its own troubles are logged here and not told to callers.
+/// The refusal for an error of the ledger's store. Its own troubles are logged here and not told to callers.
 pub fn from_read(error: &ReadError) -> Refusal {
     match error {
         ReadError::Beyond { .. } => Refusal::new(Code::SizeNotReached, error.to_string()),

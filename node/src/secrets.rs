@@ -62,7 +62,7 @@ pub enum SecretsError {
     Tls(#[from] TlsError),
 }
 
-/// What a node must not show.
+/// The keys that a node must not show.
 pub struct Secrets {
     /// Sign receipts and cosign checkpoints: the node's key, and the next one where it is there already. The ledger
     /// says which is in force.

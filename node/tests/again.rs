@@ -1,4 +1,4 @@
-//! What is on record gets its receipt again: whatever the clock says by now, and whatever became of its author.
+//! A batch on record gets its receipt again: whatever the clock says by now, and whatever became of its author.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Who gives a new node the group's keys, and from whom it takes them.
+//! A new node and the group's keys: who gives them, and from whom it takes them.
 
 mod common;
 

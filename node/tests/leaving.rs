@@ -1,4 +1,4 @@
-//! Who takes a node out of the group: the authorities, by an act on record. An operator, whose key one authority alone registers,
+//! The authorities take a node out of the group, by an act on record. An operator, whose key one authority alone registers,
 //! asks whether a node may leave, and changes nothing by asking.
 
 mod common;

@@ -1,4 +1,4 @@
-//! What reading costs, and whom: the reader's quota, its turns, and lines in the traces of those who are read of.
+//! The cost of reading: the reader's quota, its turns, and lines in the traces of those who are read of.
 
 mod common;
 

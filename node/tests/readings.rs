@@ -52,7 +52,7 @@ impl World {
         put(&self.node.core, &mut self.portal, record).await
     }
 
-    /// What was read of a patient, oldest first: what, and by whom.
+    /// The readings of a patient, oldest first: what, and by whom.
     fn read_of(&self, tag: [u8; 32]) -> Vec<(String, String)> {
         let rows = self.node.entries.trace_scan(&tag, None).map(|row| row.expect("readable"));
         let read = rows.filter(|row| row.kind == Kind::LOG_CONSULTED);

@@ -20,7 +20,7 @@ use sillage_proof::keys::SigningKey;
 use sillage_proof::note::{KeyKind, SignedNote, SignerKey, VerifierKey};
 use sillage_proof::{Hash, TreeSize, merkle};
 
-/// What a witness is like.
+/// The behaviour of a witness.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Manner {
     /// As the specification says.
@@ -43,7 +43,7 @@ struct Witness {
     log: VerifierKey,
     /// Size and root that it cosigned.
     known: Mutex<(u64, Hash)>,
-    /// What it shows to monitors.
+    /// The checkpoint that it shows to monitors.
     shown: Mutex<Option<String>>,
     statuses: Mutex<Vec<u16>>,
 }

@@ -17,7 +17,7 @@ use sillage_rules::entry::{BatchHeader, Entry, Flags, RecordEntry};
 use sillage_rules::kind::Kind;
 use std::collections::{HashMap, HashSet};
 
-/// What an audit found: something that must not be.
+/// The finding of an audit: something that must not be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Finding(pub String);
@@ -158,7 +158,7 @@ impl Book {
     /// Tells whether an acknowledged batch is in the log, once, where its receipt says, with the records that were signed.
     ///
     /// # Errors
-    /// What is missing or different.
+    /// The entries that are missing or different.
     pub fn holds(&self, acked: &Acked) -> Result<(), Finding> {
         let name = format!("acknowledged batch {} of stream {}", acked.seq, acked.stream_id);
         let Some(batch) = self.batches.get(&(acked.stream_id, acked.seq)) else {

@@ -11,7 +11,7 @@ use sillage_proto::v1::{GetCheckpointRequest, GetEntryRequest};
 /// Calls on their way at a time.
 const IN_FLIGHT: usize = 64;
 
-/// What went wrong with an audit: a finding, or no answer.
+/// The failure of an audit: a finding, or no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
     /// Something that must not be.

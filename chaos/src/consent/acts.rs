@@ -1,4 +1,4 @@
-//! What a patient records and what a doctor asks.
+//! Records of a patient and questions of a doctor.
 
 use crate::load::asker::{Question, TwoTags};
 use prost::Message;

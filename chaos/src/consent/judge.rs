@@ -24,7 +24,7 @@ pub struct Line {
     pub what: What,
 }
 
-/// What a line says.
+/// The content of a line.
 #[derive(Clone, Debug)]
 pub enum What {
     /// Something that decides from then on.
@@ -123,7 +123,7 @@ impl Account {
         Ok(decided)
     }
 
-    /// What was answered is on record, once, where the receipt says.
+    /// Checks that each answer is on record, once, where the receipt says.
     fn on_record(&self, asked: &Asked, decided: &Decided<'_>) -> Result<(), Finding> {
         for receipt in &asked.receipts {
             let index = receipt.message.index;

@@ -36,9 +36,9 @@ pub struct Asked {
     pub sent: u64,
     /// After its answer had come.
     pub answered: u64,
-    /// Who asked, as `system|id`.
+    /// The asker, as `system|id`.
     pub actor: String,
-    /// What is on record of it.
+    /// The entry on record of it.
     pub receipts: Vec<Receipt>,
 }
 
@@ -62,7 +62,7 @@ pub struct Consent {
     pub revoked: Option<u64>,
 }
 
-/// What clients saw of one patient.
+/// Observations of clients about one patient.
 #[derive(Clone, Debug, Default)]
 pub struct Account {
     /// By the index of the directive's entry.

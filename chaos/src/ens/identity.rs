@@ -8,7 +8,7 @@ pub const INS_TEST_OID: &str = "1.2.250.1.213.1.4.10";
 /// Identifier system of health professionals.
 pub const RPPS_SYSTEM: &str = "urn:oid:1.2.250.1.71.4.2.1";
 
-/// Whether someone is registered as a woman or a man: the first digit of an INS.
+/// The sex as it is registered: the first digit of an INS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sex {
     /// 2.

@@ -72,9 +72,9 @@ impl Service {
 pub struct Event {
     /// Which service records it.
     pub service: Service,
-    /// Whom it concerns: a place in [`World::patients`].
+    /// The patient: a place in [`World::patients`].
     pub patient: usize,
-    /// What it says; its tag is still empty, because only the ledger can resolve it.
+    /// The record; its tag is still empty, because only the ledger can resolve it.
     pub record: Record,
 }
 
@@ -110,7 +110,7 @@ pub const SHOWCASE: usize = 0;
 /// A day's events in the order in which they happened.
 #[derive(Clone, Debug)]
 pub struct Day {
-    /// Who lives and works there.
+    /// The people who live and work there.
     pub world: World,
     /// In order of time.
     pub events: Vec<Event>,

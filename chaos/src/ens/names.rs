@@ -231,7 +231,7 @@ pub const HOSPITALS: &[(&str, &str)] = &[
     ("2B", "centre hospitalier de Bastia"),
 ];
 
-/// What a document is: category, title, sensitivity labels.
+/// The sort of a document: category, title, sensitivity labels.
 pub const DOCUMENTS: &[(&str, &str, &[&str])] = &[
     ("SUMMARY", "Synthèse médicale", &[]),
     ("REPORT", "Compte rendu de consultation", &[]),

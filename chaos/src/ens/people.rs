@@ -1,4 +1,4 @@
-//! Who lives and works there: patients with their documents, professionals, and the structures they work in.
+//! The people of the country: patients with their documents, professionals, and the structures they work in.
 
 use super::dice::Dice;
 use super::identity::{self, INS_TEST_OID, RPPS_SYSTEM, Sex};
@@ -35,7 +35,7 @@ impl Patient {
     }
 }
 
-/// What a structure is.
+/// The sort of a structure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StructureKind {
     /// Hospital.
@@ -53,7 +53,7 @@ pub enum StructureKind {
 /// A place of care.
 #[derive(Clone, Debug)]
 pub struct Structure {
-    /// What it is.
+    /// Its sort.
     pub kind: StructureKind,
     /// FINESS number.
     pub finess: String,
@@ -184,7 +184,7 @@ fn patient(dice: &mut Dice, doctor: usize) -> Patient {
     Patient { ins: identity::ins(dice, sex, birth_year), oid: INS_TEST_OID, name, doctor, shelf: Vec::new() }
 }
 
-/// Whose trace is shown: a grown woman, so that every story suits her.
+/// The patient whose trace is shown: a grown woman, so that every story suits her.
 fn showcase(dice: &mut Dice, doctor: usize) -> Patient {
     let ins = identity::ins(dice, Sex::Female, 1968);
     Patient { ins, oid: INS_TEST_OID, name: "Sylvie Moreau".to_owned(), doctor, shelf: Vec::new() }

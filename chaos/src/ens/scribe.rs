@@ -21,7 +21,7 @@ pub mod law {
 /// Writes the events of a day.
 #[derive(Debug)]
 pub struct Scribe<'a> {
-    /// Who lives and works there.
+    /// The people who live and work there.
     pub world: &'a mut World,
     /// The day's choices.
     pub dice: &'a mut Dice,
@@ -88,7 +88,7 @@ impl<'a> Scribe<'a> {
 }
 
 impl Line<'_, '_> {
-    /// What it was done to.
+    /// The documents that it was done to.
     pub fn items(mut self, items: &[Item]) -> Self {
         self.event.record.items = items.to_vec();
         self

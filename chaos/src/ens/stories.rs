@@ -1,4 +1,4 @@
-//! What happens in a day, as short stories of several events each.
+//! The events of a day, as short stories of several events each.
 
 use super::DAY_MS;
 use super::Service::{App, Dmp, Hospital, Messaging, Portal, Prescription};
@@ -323,7 +323,7 @@ fn decides(scribe: &mut Scribe<'_>, patient: usize, at_ms: u64) {
         .done();
 }
 
-/// What happens to anyone: a laboratory, the family doctor, the pharmacy, a look at one's own record; at hours at which
+/// The events in anyone's day: a laboratory, the family doctor, the pharmacy, a look at one's own record; at hours at which
 /// they happen.
 pub fn ordinary(scribe: &mut Scribe<'_>, patient: usize, start_ms: u64) {
     type Teller = fn(&mut Scribe<'_>, usize, u64);

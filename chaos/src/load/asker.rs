@@ -11,7 +11,7 @@ use sillage_rules::decide::ParsedRequest;
 use sillage_rules::decide::message::AuthorizeMessage;
 use std::time::{Duration, Instant};
 
-/// What was answered on one request: the receipts of what is on record, or why it was refused.
+/// The answer to one request: the receipts of what is on record, or why it was refused.
 pub type Answer = Result<Vec<Receipt>, ErrorInfo>;
 
 /// A request, and what proves its two tags.
@@ -24,7 +24,7 @@ pub struct TwoTags {
     pub open: [u8; 32],
     /// The second one.
     pub secret: [u8; 32],
-    /// What proves that both are this patient's.
+    /// The proof that both are this patient's.
     pub pairing: TagPairing,
 }
 

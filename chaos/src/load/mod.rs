@@ -41,7 +41,7 @@ pub enum LoadError {
 pub struct Link {
     /// The calls.
     pub client: Client,
-    /// Whose they are.
+    /// The patient.
     pub signer: Signer,
     /// The profile that it was made from.
     pub profile: Profile,

@@ -26,7 +26,7 @@ impl Watch {
         Ok(Self { nodes: link.to_each(ASK)? })
     }
 
-    /// What each node says of itself, in the order of the profile's endpoints; `None` where it does not answer.
+    /// The status of each node, in the order of the profile's endpoints; `None` where it does not answer.
     pub async fn ask(&self) -> Vec<Option<NodeStatus>> {
         let asked = self.nodes.iter().map(|node| async move {
             let answer = node
@@ -95,7 +95,7 @@ impl Watch {
     }
 }
 
-/// What was seen of the nodes over time, and what of it must not be.
+/// Observations of the nodes over time, and those that must not be.
 #[derive(Debug, Default)]
 pub struct Sightings {
     checks: Checks,

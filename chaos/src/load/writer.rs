@@ -31,7 +31,7 @@ pub struct Acked {
     pub repeated: bool,
 }
 
-/// What was acknowledged, by any number of writers.
+/// Acknowledged records, of any number of writers.
 #[derive(Clone, Default)]
 pub struct Tally(Arc<Inner>);
 

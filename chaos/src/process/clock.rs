@@ -20,7 +20,7 @@ pub fn library() -> Option<PathBuf> {
     folders.chain(own).map(|folder| folder.join(LIBRARY)).find(|path| path.is_file())
 }
 
-/// What a clock does.
+/// The behaviour of a clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockFault {
     /// It is ahead by so many seconds, behind where that is negative.
@@ -46,7 +46,7 @@ impl FalseClock {
         Ok(clock)
     }
 
-    /// What the process needs in its environment, beside the library.
+    /// The environment that the process needs, beside the library.
     pub fn env(&self) -> Vec<(String, String)> {
         let of = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         vec![

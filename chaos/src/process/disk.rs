@@ -16,7 +16,7 @@ const SOURCE: &str = include_str!("shim.c");
 const CONTROL_BYTES: u64 = 4_096;
 const HITS_AT: u64 = 16;
 
-/// What is wrong with a disk. It concerns every file under the data folder.
+/// A fault of a disk. It concerns every file under the data folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskFault {
     /// Each `fsync` and `fdatasync` takes so much longer.
@@ -100,7 +100,7 @@ pub struct FaultyDisk {
 }
 
 impl FaultyDisk {
-    /// What the process needs in its environment, beside the library.
+    /// The environment that the process needs, beside the library.
     pub fn env(&self) -> Vec<(String, String)> {
         let text = |path: &Path| path.display().to_string();
         let dir = ("SILLAGE_FAULTY_DIR".to_owned(), text(&self.data));

@@ -4,7 +4,7 @@
 //! and [`Cluster::restart`] do to one node what a machine room does. Every wait is bounded. Dropping a [`Cluster`] ends
 //! every process that it started, by its id, and nothing else.
 //!
-//! What surrounds a node can be broken too, once the nodes have been moved there ([`Cluster::move_into`]): its network
+//! The surroundings of a node can be broken too, once the nodes have been moved there ([`Cluster::move_into`]): its network
 //! ([`net`]), its disk ([`disk`]), its clock ([`clock`]); and what it finds at its start ([`folder`], [`keyring`]).
 
 pub mod clock;
@@ -85,7 +85,7 @@ pub struct Options {
     pub portal: bool,
     /// Authorities of the log: one acts alone; of several two sign, and the profiles have the keys of both.
     pub authorities: u32,
-    /// What the nodes write to their logs, as `SILLAGE_LOG` reads it.
+    /// The level of the nodes' logs, as `SILLAGE_LOG` reads it.
     pub log_filter: String,
 }
 

@@ -6,14 +6,14 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What a node's process is started in. Nothing of it concerns any other process.
+/// The surroundings in which a node's process is started. Nothing of it concerns any other process.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
     /// The network namespace, as `nsenter --net=` takes it; `None`: that of this program.
     pub namespace: Option<PathBuf>,
     /// Libraries that go before all others.
     pub preload: Vec<PathBuf>,
-    /// What those read.
+    /// The environment that those read.
     pub env: Vec<(String, String)>,
 }
 

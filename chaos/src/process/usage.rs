@@ -1,4 +1,4 @@
-//! What processes cost: processor time and bytes on disk, as the system counts them.
+//! The cost of processes: processor time and bytes on disk, as the system counts them.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -46,7 +46,7 @@ pub(crate) enum Outcome {
     Again { leader: Option<u64> },
 }
 
-/// Who waits for a proposal or a read on a node.
+/// The client that waits for a proposal or a read on a node.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Waiting {
     pub client: usize,

@@ -59,7 +59,7 @@ impl Evidence {
     }
 }
 
-/// What a leader was told.
+/// The clocks that a leader was told.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Told {
     term: u64,
@@ -93,7 +93,7 @@ impl Offsets {
 }
 
 impl World {
-    /// What a node says its clock shows.
+    /// The statement of a node about its clock.
     pub(crate) fn said_clock_ms(&self, node: u64) -> u64 {
         let lie_ms = if self.replicas[&node].lies { LIE_MS } else { 0 };
         self.wall_clock_ms(node) + lie_ms
@@ -133,7 +133,7 @@ impl World {
         }
     }
 
-    /// What a leader puts beside what it proposes now; `None` while it doesn't know the clocks of a majority.
+    /// The clocks that a leader puts beside its proposal now; `None` while it doesn't know the clocks of a majority.
     pub(crate) fn evidence(&self, node: u64) -> Option<Evidence> {
         let running = self.replicas[&node].running.as_ref()?;
         let term = running.core.role().1;
@@ -160,7 +160,7 @@ impl World {
     }
 }
 
-/// What a majority of the voters' clocks has reached; in a joint step, a majority of both sets.
+/// The time that a majority of the voters' clocks has reached; in a joint step, a majority of both sets.
 pub(crate) fn majority_of_both_ms(members: &Members, clock_ms: impl Fn(u64) -> Option<u64>) -> Option<u64> {
     let now_ms = majority_clock_ms(&members.voters, &clock_ms)?;
     match &members.voters_outgoing[..] {

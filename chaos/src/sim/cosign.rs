@@ -39,7 +39,7 @@ pub(crate) struct Answer {
     pub root: Hash,
 }
 
-/// What was asked and answered.
+/// Questions and answers.
 pub(crate) struct Cosigning {
     /// Of its own: what is cosigned changes nothing else of a run.
     rng: ChaCha8Rng,

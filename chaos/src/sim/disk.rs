@@ -30,7 +30,7 @@ struct FileState {
     durable: Vec<u8>,
     /// In the page cache.
     visible: Vec<u8>,
-    /// What a sync has yet to bring from the cache to the disk.
+    /// The bytes that a sync has yet to bring from the cache to the disk.
     unsynced: Vec<(usize, Vec<u8>)>,
 }
 

@@ -89,7 +89,7 @@ impl Replica {
         !(self.retired || self.suffered && is_out)
     }
 
-    /// What its disk promised may be lost, or its state differs.
+    /// Tells whether its disk's promises may be lost, or its state differs.
     pub(crate) fn is_unsound(&self) -> bool {
         self.rotten || self.suffered
     }

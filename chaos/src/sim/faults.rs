@@ -1,4 +1,4 @@
-//! What goes wrong, and the healing of it.
+//! Faults, and the healing of them.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -61,7 +61,7 @@ pub(crate) struct Faults {
     /// Mean pause between two faults.
     pause_us: u64,
     pub phase: Phase,
-    /// What stays broken when faults have ended, for a while.
+    /// The part that stays broken when faults have ended, for a while.
     pub limp: Limp,
     /// True if a node may be put back so that nothing at its start can tell.
     pub bound: bool,

@@ -12,7 +12,7 @@ use super::model::{self, Model};
 use super::real::{Kit, Real, RealCopy, RealStored};
 use crate::check::{Checkpoint, RecordId};
 
-/// What applying an entry did.
+/// The effect of applying an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Applied {
     /// The record in it and its place; `None`: it has none.
@@ -25,7 +25,7 @@ pub struct Applied {
     pub cut: bool,
 }
 
-/// What a run's state machines are.
+/// The sort of a run's state machines.
 #[derive(Clone)]
 pub(crate) enum Kind {
     /// The model.
@@ -47,7 +47,7 @@ pub(crate) enum Copy {
     Real(Arc<RealCopy>),
 }
 
-/// What is on a node's disk, to be put back.
+/// The content of a node's disk, to be put back.
 #[derive(Clone)]
 pub(crate) enum Stored {
     Model(Box<Model>),
@@ -158,7 +158,7 @@ impl Ledger {
         }
     }
 
-    /// Who the members are for the next entry.
+    /// The members for the next entry.
     pub(crate) fn members(&self) -> &Members {
         match self {
             Ledger::Model(model) => model.members(),
@@ -216,7 +216,7 @@ impl Ledger {
         }
     }
 
-    /// What is on its disk.
+    /// The content of its disk.
     pub(crate) fn stored(&self) -> Stored {
         match self {
             Ledger::Model(model) => {
@@ -280,7 +280,7 @@ impl Ledger {
     /// Tells whether what it holds is whole, as an audit of the whole log would find.
     ///
     /// # Errors
-    /// What isn't.
+    /// The part that isn't.
     pub(crate) fn audit(&self) -> Result<(), String> {
         match self {
             Ledger::Model(_) => Ok(()),

@@ -7,7 +7,7 @@ use super::Plant;
 use super::replica::Down;
 use super::world::World;
 
-/// What stays broken for a while.
+/// A part that stays broken for a while.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Limp {
     /// Nothing.

@@ -111,7 +111,7 @@ impl Default for Options {
     }
 }
 
-/// What happened in a run without a violation.
+/// The events of a run without a violation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Replicas in the group.

@@ -147,7 +147,7 @@ impl Model {
         self.now.differs
     }
 
-    /// Whose clocks count for the next entry.
+    /// The nodes whose clocks count for the next entry.
     pub fn members(&self) -> &Members {
         &self.now.members
     }

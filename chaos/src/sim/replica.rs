@@ -39,7 +39,7 @@ const CHECKPOINT_EVERY: u64 = 8;
 /// is soon found out.
 const COSIGNED_EVERY: u64 = 2;
 
-/// What all replicas of a run have in common.
+/// The parts that all replicas of a run have in common.
 pub(crate) struct Settings {
     core: CoreConfig,
     log: LogConfig,
@@ -105,12 +105,12 @@ pub(crate) struct Replica {
     /// A bit of its log was flipped: it may refuse to start, and then never does again.
     pub rotten: bool,
     pub retired: bool,
-    /// What its disk promised may be lost, or its state differs: it may be refused at a start, or be out.
+    /// True if its disk's promises may be lost, or its state differs: it may be refused at a start, or be out.
     pub suffered: bool,
     pub marker: SimMarker,
     /// Somebody said that a node begins here.
     pub may_begin: bool,
-    /// What it has stored of its peers.
+    /// Its stored notes on its peers.
     pub knows: BTreeMap<u64, DiskRun>,
     /// A copy of its data, to be put back.
     pub kept: Option<Kept>,
@@ -121,7 +121,7 @@ pub(crate) struct Replica {
     seed: u64,
 }
 
-/// What a crash takes away.
+/// The part that a crash takes away.
 pub(crate) struct Running {
     pub core: Core,
     pub claim: Option<DiskClaim>,

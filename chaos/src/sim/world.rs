@@ -114,7 +114,7 @@ pub(crate) struct World {
     /// (term, index) of what was proposed → what each clock may have shown for it, in milliseconds.
     pub clocks: BTreeMap<(u64, u64), BTreeMap<u64, u64>>,
     pub cosigning: Cosigning,
-    /// Who is to take the place of a node whose disk is lost.
+    /// The node that is to take the place of a node whose disk is lost.
     pub newcomer: Option<u64>,
     events: Option<VecDeque<String>>,
 }
@@ -361,7 +361,7 @@ impl World {
         Ok(Some(node))
     }
 
-    /// What every observer may see of a node at any time.
+    /// The part that every observer may see of a node at any time.
     fn observe(&mut self, node: u64) -> Result<(), Violation> {
         let replica = &self.replicas[&node];
         if let Some(running) = &replica.running {

@@ -33,7 +33,7 @@ use crate::session::Session;
 /// A record to be signed: what happened, and to whom.
 #[derive(Debug, Clone)]
 pub struct NewRecord {
-    /// Whose; none for what concerns no patient.
+    /// The patient; none for what concerns no patient.
     pub patient: Option<TagRequest>,
     /// The record. Its `tag` is set from `patient` before it is signed.
     pub record: v1::Record,

@@ -17,7 +17,7 @@ use crate::outbox::{Outbox, Pending, Source};
 use crate::sign::{SignedBatch, Signer, VerifiedReceipt, verify_receipt_by};
 use crate::trust::in_force::InForce;
 
-/// What becomes of a batch that the ledger refuses for good.
+/// The treatment of a batch that the ledger refuses for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Refused {
     /// It is kept aside in the outbox: nothing that was to be recorded is lost.
@@ -42,7 +42,7 @@ pub struct Stream {
     next_seq: u64,
     outbox: Option<Outbox>,
     in_flight: Option<(Source, SignedBatch)>,
-    /// What becomes of refused batches of [`Stream::send`] and [`Stream::settle`].
+    /// The treatment of refused batches of [`Stream::send`] and [`Stream::settle`].
     refused: Refused,
 }
 

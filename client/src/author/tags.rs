@@ -41,7 +41,7 @@ pub type TagPair = (PatientTag, Option<PatientTag>);
 pub struct Resolved {
     /// The tags.
     pub tags: TagPair,
-    /// What a request that names both has to bring.
+    /// The proof that a request that names both has to bring.
     pub pairing: Option<v1::TagPairing>,
 }
 

@@ -46,7 +46,7 @@ pub const BREAK_GLASS: &str = "BTG";
 /// One question: may this actor do this with these documents of this patient?
 #[derive(Debug, Clone)]
 pub struct Ask {
-    /// Whose documents: the INS and its OID.
+    /// The patient whose documents they are: the INS and its OID.
     pub patient: v1::PatientIdentity,
     /// The actor.
     pub actor: v1::Actor,
@@ -65,13 +65,13 @@ pub struct Ask {
 /// An answer that was verified: signed by a node of the log, and about what was asked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Granted {
-    /// What is on record: under the open tag and, where documents under the secret tag were permitted, under that one.
+    /// The decisions on record: under the open tag and, where documents under the secret tag were permitted, under that one.
     pub receipts: Vec<Receipt>,
     /// Ids of the documents that the actor may use.
     pub permitted: Vec<String>,
     /// Ids of the documents that the actor may know of. All others are to look as if they weren't there.
     pub told: Vec<String>,
-    /// What the actor owes: `JUSTIFY`, `NOTIFY_PATIENT`, `NOTIFY_ATTENDING`, `REVIEW`.
+    /// The actor's obligations: `JUSTIFY`, `NOTIFY_PATIENT`, `NOTIFY_ATTENDING`, `REVIEW`.
     pub obligations: Vec<String>,
 }
 

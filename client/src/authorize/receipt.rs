@@ -27,7 +27,7 @@ pub const HEAD: &[u8] = b"sillage-receipt/v1\n";
 /// One decision that is on record, as the actor may know it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Receipt {
-    /// What the node signed.
+    /// The message that the node signed.
     pub message: DecisionMessage,
     /// The actor's part, and what ties it to the message.
     pub view: ActorView,

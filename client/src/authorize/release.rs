@@ -5,14 +5,14 @@ use sillage_rules::consent::{Actor, ActorName};
 
 use super::receipt::ReceiptFile;
 
-/// What somebody wants of a record store.
+/// A wish of somebody to a record store.
 #[derive(Debug, Clone)]
 pub struct Wanted<'a> {
     /// The actor who asks for the data.
     pub actor: &'a ActorName,
-    /// Whose documents: the patient's tags as the store knows them.
+    /// The patient whose documents they are: the tags as the store knows them.
     pub tags: &'a [[u8; 32]],
-    /// What they would do; none: anything that the receipt says.
+    /// The action; none: anything that the receipt says.
     pub action: Option<&'a str>,
     /// With which documents.
     pub items: &'a [String],

@@ -63,7 +63,7 @@ fn asked() -> ParsedRequest {
     signed(ask(), (tag(5), None), NOW, 0).expect("a request")
 }
 
-/// What a node answers to a request, by the real procedure.
+/// The answer of a node to a request, by the real procedure.
 fn answer(request: &ParsedRequest, key: &SigningKey) -> v1::Authorized {
     let (policy, matrix, catalogue) = (Policy::default(), Matrix::default(), Catalogue::default());
     let env = Env {

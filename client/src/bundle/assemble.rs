@@ -122,7 +122,7 @@ impl Entries {
     }
 }
 
-/// What opens an entry: a record with its salt, or both salts and, behind the length of the first, both parts of a decision.
+/// The opening of an entry: a record with its salt, or both salts and, behind the length of the first, both parts of a decision.
 fn payload(item: &v1::PatientEntry) -> Result<Payload, ClientError> {
     if let Ok(salt) = item.salt.as_slice().try_into() {
         return Ok(Payload::Record { salt, record: item.record.clone() });
@@ -183,7 +183,7 @@ mod tests {
         }
     }
 
-    /// What a node answers for entries `from` to `to`: authors and batches in the reverse order, all of them each time.
+    /// The answer of a node for entries `from` to `to`: authors and batches in the reverse order, all of them each time.
     fn page(bundle: &Bundle, from: usize, to: usize) -> v1::PatientEntriesResponse {
         let travel = |hashes: &[Hash]| hashes.iter().map(|hash| hash.to_bytes().to_vec()).collect::<Vec<_>>();
         let last_batch = bundle.batches.len() as u32 - 1;

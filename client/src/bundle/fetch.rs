@@ -23,7 +23,7 @@ const PAGE_MAX: u64 = 500;
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What is asked for.
+/// The part that is asked for.
 #[derive(Debug, Clone)]
 pub struct Wanted {
     /// The patient: INS with its key, and its OID.

@@ -1,4 +1,4 @@
-//! What a bundle proves, as of when, and what it doesn't: in plain words.
+//! The findings about a bundle in plain words: what it proves, as of when, and what it doesn't.
 
 use sillage_rules::bundle::{Cosigned, Cosigners, EntryReport, Report, State};
 use sillage_rules::kind::Kind;
@@ -109,7 +109,7 @@ fn erased_line(entry: &EntryReport, lang: Lang) -> Option<String> {
     }
 }
 
-/// Who cosigned a checkpoint, and when the newest of each group did.
+/// The cosigners of a checkpoint, and when the newest of each group did.
 pub fn cosigners(cosigners: &Cosigners, lang: Lang) -> String {
     let part = |list: &[Cosigned], known: usize, fr: &str, en: &str| {
         let (name, of) = match lang {

@@ -1,4 +1,4 @@
-//! Who can open which documents, right now, and why: in plain words, for the patient.
+//! Effective access: who can open which documents right now, and why, in plain words for the patient.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +34,7 @@ pub struct Rights {
     space: Space,
     samples: Vec<Sample>,
     rights: Vec<Right>,
-    /// Who deposited something, and is named by nothing else.
+    /// Depositors that nothing else names.
     depositors: BTreeSet<ActorName>,
     /// True if professionals see what they deposited themselves.
     depositors_see: bool,
@@ -206,7 +206,7 @@ impl Rights {
         }
     }
 
-    /// What a variant of somebody may not do, which is permitted to them otherwise.
+    /// The rights that a variant of somebody lacks, and that are permitted to them otherwise.
     fn denied(&self, name: &str, right: &Right, lang: Lang) -> String {
         let pairs = self.samples.iter().zip(&right.found).filter_map(|(sample, found)| Some((sample, found.as_ref()?)));
         let (whats, found): (Vec<&What>, Vec<&Found>) = pairs.map(|(sample, found)| (&sample.what, found)).unzip();
@@ -219,7 +219,7 @@ impl Rights {
         }
     }
 
-    /// What is permitted (none: everything), why, and what of it is not.
+    /// The things that are permitted (none: all), why, and those of them that aren't.
     fn extent(&self, right: &Right, lang: Lang) -> (Option<String>, Why, String) {
         let pairs = self.samples.iter().zip(&right.found).filter_map(|(sample, found)| Some((sample, found.as_ref()?)));
         let pairs: Vec<(&Sample, &Found)> = pairs.collect();
@@ -330,7 +330,7 @@ fn is_part_of(what: &What, among: &[&What]) -> bool {
     })
 }
 
-/// What stays permitted of what is taken out; empty where nothing is.
+/// The part that stays permitted of what is taken out; empty where nothing is.
 fn but(stays: &[&What], lang: Lang) -> String {
     match (stays.is_empty(), lang) {
         (true, _) => String::new(),
@@ -397,7 +397,7 @@ fn capital(text: &str) -> String {
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
-/// What can be done, with what: `consulter et imprimer tout le dossier`. A deposited item is new.
+/// The actions and their objects: `consulter et imprimer tout le dossier`. A deposited item is new.
 pub fn doing(actions: &[Action], what: Option<String>, lang: Lang) -> String {
     let said = |action: &Action| action_word(action.as_str(), lang);
     let (new, others): (Vec<&Action>, Vec<&Action>) = actions.iter().partition(|action| **action == Action::Write);
@@ -530,7 +530,7 @@ pub fn who_json(who: &Who) -> Value {
     }
 }
 
-/// What a right is of, for programs.
+/// The object of a right, for programs.
 pub fn what_json(what: &What) -> Value {
     match what {
         What::Category(category) => json!({"category": category}),

@@ -231,7 +231,7 @@ fn erased(known: &Known, lang: Lang) -> Option<String> {
     })
 }
 
-/// What is in force, or will be, as lines of text.
+/// The rules in force, or to come, as lines of text.
 pub fn list(known: &Known, lang: Lang) -> Vec<String> {
     let mut out = vec![head(known, lang)];
     out.extend(erased(known, lang));
@@ -258,7 +258,7 @@ pub fn list(known: &Known, lang: Lang) -> Vec<String> {
     out
 }
 
-/// What is in force, or will be, one JSON object each.
+/// The rules in force, or to come, one JSON object each.
 pub fn list_json(known: &Known) -> Vec<Value> {
     let rows = rows(known);
     let holding = rows.iter().filter(|row| matches!(row.standing, Standing::InForce | Standing::ToCome(_)));

@@ -65,7 +65,7 @@ impl AsOf {
 pub struct Decided {
     /// The line, checked.
     pub line: CheckedLine,
-    /// What it means; none where its content was erased.
+    /// Its meaning; none where its content was erased.
     pub event: Option<(Event, Meta)>,
 }
 
@@ -78,7 +78,7 @@ pub struct Side {
     pub records: Vec<Decided>,
     /// The entry that erased the whole patient, where one did: nothing before it holds.
     pub erased: Option<LeafIndex>,
-    /// What follows from them.
+    /// The state that follows from them.
     pub state: PatientState,
 }
 
@@ -89,12 +89,12 @@ impl Side {
     }
 }
 
-/// What holds for one patient, and for all.
+/// The rules that hold for one patient, and for all.
 #[derive(Debug, Clone)]
 pub struct Known {
     /// Under the open tag.
     pub open: Side,
-    /// What is kept from representatives, where the caller may know it.
+    /// The rules under the secret tag, where the caller may know it.
     pub secret: Option<Side>,
     /// The policy in force.
     pub policy: Policy,
@@ -161,7 +161,7 @@ impl Fetched {
     /// Reads what [`Fetched::to_bytes`] wrote.
     ///
     /// # Errors
-    /// What is damaged.
+    /// With the record that is damaged.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let damaged = || "what was kept of this patient is damaged: fetch it anew".to_owned();
         let rest = bytes.strip_prefix(HEAD).ok_or_else(damaged)?;
@@ -181,7 +181,7 @@ impl Fetched {
         Ok(Self { tags: (parse_tag(tag)?, second), at_ms, open: records(open)?, secret })
     }
 
-    /// What follows from them. `late_after_ms` is the genesis's.
+    /// The state that follows from them. `late_after_ms` is the genesis's.
     ///
     /// # Errors
     /// [`ClientError::Check`] for a record that contradicts itself.
@@ -336,7 +336,7 @@ fn read_event(line: &CheckedLine) -> Result<Option<(Event, Meta)>, ClientError> 
     Ok(Some((event.spelled_on_record(), meta.spelled_on_record())))
 }
 
-/// What the authority published last; the default where it published nothing.
+/// The authority's last publication; the default where it published nothing.
 fn published<T: Default>(
     line: Option<v1::TraceLine>,
     late_after_ms: u64,

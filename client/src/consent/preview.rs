@@ -20,14 +20,14 @@ use crate::error::ClientError;
 use sillage_words::time::{rfc3339, spoken};
 use sillage_words::{Lang, words};
 
-/// What somebody gains or loses.
+/// A gain or a loss of somebody.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
-    /// Who.
+    /// The person or group.
     pub who: Who,
     /// The purpose.
     pub purpose: String,
-    /// What can be done then, and couldn't before; or the other way round.
+    /// Actions that are possible then, and weren't before; or the other way round.
     pub actions: Vec<Action>,
     /// With what.
     pub whats: Vec<What>,
@@ -46,9 +46,9 @@ pub struct Preview {
     pub at_ms: u64,
     /// True if that is later than now.
     pub later: bool,
-    /// What changes for whom.
+    /// Gains and losses.
     pub differences: Vec<Difference>,
-    /// What stays open all the same.
+    /// The access that stays open all the same.
     pub stays_open: Vec<StaysOpen>,
     labels: std::collections::BTreeMap<sillage_rules::consent::ActorName, String>,
 }
@@ -114,7 +114,7 @@ pub fn preview(
 const IN_ITSELF: [Code; 5] =
     [Code::PermitAnyone, Code::ActionsMissing, Code::UntilMissing, Code::EmptyPeriod, Code::ReasonMissing];
 
-/// What the ledger would refuse whatever is on record. Nothing is asked for it.
+/// The refusal that the ledger would give whatever is on record. Nothing is asked for it.
 ///
 /// # Errors
 /// With the ledger's own code.
@@ -155,7 +155,7 @@ fn is_said_of(who: &Who, right: &Right, action: Action, at: usize, before: &[Rig
     permits(after) == is && permits(before).is_some_and(|was| Some(was) != is)
 }
 
-/// What was found before and after, for each question on which that differs.
+/// The findings before and after, for each question on which that differs.
 fn differences(
     questions: &Questions,
     before: &[Right],

@@ -41,7 +41,7 @@ pub enum Who {
     Named(ActorName),
     /// The same, where they act for this structure, or as this profession.
     Acting {
-        /// Who.
+        /// The actor.
         name: ActorName,
         /// The profession; none: as on record, or unknown.
         profession: Option<String>,
@@ -90,7 +90,7 @@ pub enum What {
 /// A document, or a sample of documents.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// What it stands for.
+    /// The thing that it stands for.
     pub what: What,
     facts: ItemFacts,
 }
@@ -102,7 +102,7 @@ impl Sample {
     }
 }
 
-/// What was found on one sample.
+/// The finding on one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found {
     /// Why.
@@ -111,10 +111,10 @@ pub struct Found {
     pub by: Option<LeafIndex>,
 }
 
-/// What somebody may do with what, for one purpose.
+/// The rights of somebody, for one purpose.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Right {
-    /// Who.
+    /// The person or group.
     pub who: Who,
     /// The purpose.
     pub purpose: String,
@@ -122,7 +122,7 @@ pub struct Right {
     pub of: Vec<Who>,
     /// The actions on which the same was found.
     pub actions: Vec<Action>,
-    /// What was found on each sample, in the order of [`Questions::samples`]; none where it makes no sense to ask: what is
+    /// The findings on each sample, in the order of [`Questions::samples`]; none where it makes no sense to ask: what is
     /// deposited is new.
     pub found: Vec<Option<Found>>,
 }
@@ -136,7 +136,7 @@ impl Right {
 
 /// A patient's state at one moment, with everybody and everything to ask about.
 pub struct World<'a> {
-    /// What holds for all.
+    /// The rules that hold for all.
     pub env: &'a Env<'a>,
     /// Under the open tag.
     pub open: &'a PatientState,
@@ -146,20 +146,20 @@ pub struct World<'a> {
     pub at: LedgerTimeMs,
 }
 
-/// Whom and what to ask about. Those of several worlds can be joined, so that two worlds are asked the same.
+/// The people and things to ask about. Those of several worlds can be joined, so that two worlds are asked the same.
 #[derive(Debug, Clone, Default)]
 pub struct Questions {
     subjects: BTreeMap<Who, Subject>,
     /// Structures and professions that a record names.
     organisations: BTreeSet<String>,
     professions: BTreeSet<String>,
-    /// Who deposited something, and is named by nothing else.
+    /// Depositors that nothing else names.
     pub depositors: BTreeSet<ActorName>,
     /// True if there are more structures and professions than were tried.
     pub is_cut: bool,
     /// True if there are more categories with labels than are asked about.
     pub is_labelled_cut: bool,
-    /// What to ask about.
+    /// The things to ask about.
     pub samples: Vec<Sample>,
 }
 
@@ -550,7 +550,7 @@ pub fn ends<'a>(states: impl IntoIterator<Item = &'a PatientState>) -> BTreeMap<
     out.into_iter().filter(|(_, until)| *until != FOR_EVER).map(|(index, until)| (index, until.get())).collect()
 }
 
-/// What has to be told: everything of those who are no variants; and of variants what isn't permitted, or denied, to those of
+/// The findings that have to be told: everything of those who are no variants; and of variants what isn't permitted, or denied, to those of
 /// whom they are variants as well.
 pub fn told(rights: &[Right]) -> Vec<Right> {
     let said = |who: &Who, right: &Right, action: Action, at: usize| {

@@ -155,7 +155,7 @@ fn told_of(known: &Known) -> (Vec<Right>, Questions) {
     })
 }
 
-/// What the ledger answers: the same decision, of facts that are looked up here once more.
+/// The ledger's answer: the same decision, of facts that are looked up here once more.
 fn authorize(
     known: &Known,
     (actor, profession, organisation): Asking<'_>,
@@ -185,7 +185,7 @@ fn authorize(
     known.with_env(|env| decide(env, &known.open.state, None, &request)).items[0].permit
 }
 
-/// What is told, read as a person reads it: the line that says most exactly who is meant; none where no line is about them.
+/// The text, read as a person reads it: the line that says most exactly who is meant; none where no line is about them.
 fn says(
     known: &Known,
     (told, questions): (&[Right], &Questions),

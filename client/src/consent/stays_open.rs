@@ -26,13 +26,13 @@ const NAMED_MAX: usize = 4;
 pub enum Whom {
     /// The patient, and who represents them.
     PatientSide,
-    /// Who deposited the documents, and, but for a block, their structure.
+    /// The depositor of the documents, and, but for a block, their structure.
     Depositor,
     /// Others of the structure that deposited.
     Structure,
     /// The attending doctor.
     Attending,
-    /// Who breaks the glass.
+    /// The professional who breaks the glass.
     Emergency,
     /// Everybody else.
     Others,
@@ -85,16 +85,16 @@ impl StaysOpen {
     }
 }
 
-/// What is known of the patient when it is said; without it the sentences hold for anybody, and count nothing.
+/// The knowledge of the patient when it is said; without it the sentences hold for anybody, and count nothing.
 #[derive(Clone, Copy)]
 pub struct About<'a> {
-    /// What holds for the patient.
+    /// The rules that hold for the patient.
     pub known: &'a Known,
     /// Where the change is recorded.
     pub side: &'a Side,
 }
 
-/// What stays open once this change is on record. `proven`: its record carries the patient's side's login. Empty where the
+/// The access that stays open once this change is on record. `proven`: its record carries the patient's side's login. Empty where the
 /// change takes nothing away.
 pub fn stays_open(event: &Event, proven: bool, about: Option<About<'_>>) -> Vec<StaysOpen> {
     match event {
@@ -215,7 +215,7 @@ fn on_every_server(items: &[String]) -> Option<StaysOpen> {
     ))
 }
 
-/// Who sees masked documents on because they deposited them, by structures.
+/// Depositors of masked documents, who see them on, by structures.
 fn of_depositors(items: &[String], about: &About<'_>) -> StaysOpen {
     let mut structures: BTreeMap<&str, usize> = BTreeMap::new();
     let mut seen = BTreeSet::new();
@@ -384,7 +384,7 @@ fn opposed(about: Option<About<'_>>) -> BTreeSet<Case> {
     sides.flat_map(|(side, _)| side.state.opposed_cases().map(|(case, _)| case)).collect()
 }
 
-/// What breaking the glass opens all the same, in the cases that the patient didn't oppose.
+/// The documents that breaking the glass opens all the same, in the cases that the patient didn't oppose.
 fn emergency(about: Option<About<'_>>, fr: &str, en: &str) -> Option<StaysOpen> {
     let shut = about.is_some_and(|about| {
         let state = &about.known.open.state;

@@ -80,7 +80,7 @@ pub fn directive(details: serde_json::Value) -> Change {
     Change::with(Kind::CONSENT_DIRECTIVE, details)
 }
 
-/// What is known after these records, the first of them at index 1.
+/// The knowledge after these records, the first of them at index 1.
 pub fn known(records: &[(Change, Acting)]) -> Known {
     let records_of = (1..).zip(records).map(|(index, (change, by))| line(index, change, by)).collect();
     let mut answer = v1::RuleRecordsResponse { records: records_of, ..Default::default() };

@@ -7,7 +7,7 @@ use sillage_rules::ident::{Checks, Rpps, check_actor};
 
 use crate::error::ClientError;
 
-/// What an id without a system may stand for.
+/// The sorts of actor for which an id without a system may stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Short {
     /// 11 digits (or `8` and 11 digits): a health professional. `self`: the patient.
@@ -57,7 +57,7 @@ pub fn check(name: &ActorName, checks: Checks) -> Result<Option<String>, ClientE
     Ok(doubt.map(|doubt| doubt.to_string()))
 }
 
-/// Who signs a record, and how they proved who they are.
+/// The signer of a record, and how they proved who they are.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Acting {
     /// The actor of the record.

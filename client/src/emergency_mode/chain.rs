@@ -32,7 +32,7 @@ pub struct Line {
     pub prev: Hash,
     /// The key that signs.
     pub key_id: KeyId,
-    /// What happened, as its bytes stand.
+    /// The bytes of what happened, as they stand.
     pub event: Box<RawValue>,
     /// Ed25519 over the message, hex.
     #[serde(with = "hex::serde")]
@@ -83,7 +83,7 @@ impl Line {
         Self { seq, time, prev, key_id, event, signature }
     }
 
-    /// What the next line is bound to.
+    /// The hash to which the next line is bound.
     pub fn head(&self, origin: &Origin) -> Hash {
         let signed = message(origin, &self.key_id, self.seq, self.time, &self.prev, self.event.get());
         leaf_hash2(&signed, &self.signature)

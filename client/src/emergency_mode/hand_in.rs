@@ -28,7 +28,7 @@ const OF_ONE_PATIENT: [Code; 4] = [Code::PatientErased, Code::InvalidIns, Code::
 /// Most correlation ids of a record; ours is left out where it has as many.
 const CORRELATION_IDS_MAX: usize = 16;
 
-/// What became of an emergency.
+/// The outcome of an emergency.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HandedIn {
     /// Records on record, those of earlier, interrupted runs too.
@@ -37,7 +37,7 @@ pub struct HandedIn {
     pub refused: Vec<RefusedLine>,
     /// Entry of the record that sums it up.
     pub index: u64,
-    /// What was done.
+    /// The lines of what was done.
     pub summary: Summary,
 }
 
@@ -107,7 +107,7 @@ impl Summary {
     }
 }
 
-/// What may stand in the log of an emergency: what was done. The patient's own decisions wait for the ledger, because
+/// Records that may stand in the log of an emergency: what was done. The patient's own decisions wait for the ledger, because
 /// only there they have an order and an effect.
 ///
 /// # Errors
@@ -160,7 +160,7 @@ pub fn records(log: &EmergencyLog) -> Result<Vec<(u64, NewRecord)>, ClientError>
     Ok(out)
 }
 
-/// What was given and what was refused, as an authorisation each: its details say which.
+/// Permissions and refusals, as an authorisation each: its details say which.
 fn decided_lines(decided: &Decided, at: TimeMs) -> Vec<RecordLine> {
     let Ok(kind) = Kind::from_token(&format!("access.{}", decided.action)) else {
         return Vec::new();

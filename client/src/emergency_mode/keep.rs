@@ -44,7 +44,7 @@ pub fn keep(dir: &Path, patient: &PatientLine, fetched: &Fetched) -> Result<(), 
     written.map_err(|error| ClientError::writing(&path, error))
 }
 
-/// What is kept of a patient; none where nothing was. `late_after_ms` is the genesis's.
+/// The rules that are kept of a patient; none where nothing was. `late_after_ms` is the genesis's.
 ///
 /// # Errors
 /// When the file is damaged: then it is not guessed.

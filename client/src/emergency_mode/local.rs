@@ -46,7 +46,7 @@ impl LocalRules {
     /// Reads the rules of a file.
     ///
     /// # Errors
-    /// What can't be understood, or a reason that permits nothing.
+    /// With what can't be understood, or a reason that permits nothing.
     pub fn parse(text: &str) -> Result<Self, ClientError> {
         let wrong = |why: String| ClientError::Usage(format!("the rules of the emergency mode: {why}"));
         let rules: Self = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
@@ -67,7 +67,7 @@ impl LocalRules {
     }
 }
 
-/// What is asked in an emergency.
+/// A question in an emergency.
 #[derive(Debug, Clone)]
 pub struct LocalAsk {
     /// The patient.
@@ -145,7 +145,7 @@ fn with_defaults<T>(f: impl FnOnce(&sillage_rules::consent::Env<'_>) -> T) -> T 
     })
 }
 
-/// What was last known of the patient, and what the local log says since.
+/// The last knowledge of the patient, and what the local log says since.
 fn states(
     log: &EmergencyLog,
     known: Option<&LastKnown>,
@@ -173,7 +173,7 @@ fn states(
     (open, secret)
 }
 
-/// What a line of the local log means for decisions. Its index is no entry of the ledger, and stands for none.
+/// The meaning of a line of the local log for decisions. Its index is no entry of the ledger, and stands for none.
 fn rule_event(line: &RecordLine, seq: u64, time: TimeMs) -> Option<(RuleEvent, Meta)> {
     let record = line.to_record(line.patient.as_ref().map(|_| &[0xff; 32])).ok()?;
     let event = RuleEvent::of(&record).ok()??;

@@ -24,7 +24,7 @@ use super::chain::{Line, verify};
 use crate::error::ClientError;
 use crate::profile::{read, write_private};
 
-/// What happened, as it stands in a line.
+/// The event of a line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum LocalEvent {
@@ -58,11 +58,11 @@ pub struct Decided {
     pub patient: PatientLine,
     /// The asker.
     pub actor: ActorLine,
-    /// What for: `read`, `search`, …
+    /// The action: `read`, `search`, …
     pub action: String,
     /// Why.
     pub purpose: String,
-    /// What, with the outcome for each.
+    /// The items, with the outcome for each.
     pub items: Vec<DecidedItem>,
     /// Size of the log up to which the patient's last known state went; absent where nothing was known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,7 +101,7 @@ pub struct Event {
     pub seq: u64,
     /// When.
     pub time: TimeMs,
-    /// What.
+    /// The event.
     pub event: LocalEvent,
     /// The line as its bytes stand, without its break.
     pub text: String,
@@ -226,7 +226,7 @@ impl EmergencyLog {
         &self.events
     }
 
-    /// What the last line is bound to: of all lines.
+    /// The hash of the last line, which covers all lines.
     pub fn head(&self) -> Hash {
         self.last.as_ref().map_or_else(Hash::default, |line| line.head(&self.origin))
     }

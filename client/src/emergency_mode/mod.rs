@@ -86,7 +86,7 @@ impl EmergencyMode {
     /// Logs what was done. Gives what is doubtful about its identifiers, and the line's number.
     ///
     /// # Errors
-    /// What can't be on record, a break-glass that nobody may open, or the disk.
+    /// With what can't be on record, a break-glass that nobody may open, or the disk.
     pub fn record(&mut self, mut line: RecordLine) -> Result<(u64, Vec<String>), ClientError> {
         let now = now();
         let doubts = hand_in::check_line(&mut line, self.genesis.test_log)?;

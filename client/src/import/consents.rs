@@ -51,7 +51,7 @@ pub(super) struct New<'a> {
     pub given_ms: u64,
     /// The document.
     pub document: &'a Value,
-    /// Who collected it; none where that doesn't tell it from others.
+    /// The collector; none where that doesn't tell it from others.
     pub collector: Option<&'a ActorName>,
     /// The server that it is from; empty where that isn't known.
     pub server: &'a str,
@@ -229,7 +229,7 @@ pub(super) async fn of_consent(
     Ok(firsts.iter().map(of).collect())
 }
 
-/// What the record of a directive says of its Consent.
+/// The Consent that the record of a directive names.
 struct Given {
     ms: u64,
     original: Option<Value>,
@@ -256,7 +256,7 @@ fn is_of(id: &str, first: &str) -> bool {
     }
 }
 
-/// What becomes of a Consent that says `said`.
+/// The treatment of a Consent that says `said`.
 pub(super) fn replacement(on_record: &[Recorded], said: &[Directive], new: &New<'_>) -> Replacement {
     let alive: Vec<&Recorded> = on_record.iter().filter(|recorded| recorded.is_alive).collect();
     if alive.iter().any(|recorded| recorded.is_anothers(new)) {

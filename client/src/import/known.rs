@@ -15,7 +15,7 @@ use sillage_fhir::import::{MappedRecord, Neighbours, PatientMap, map_as_before};
 pub(super) struct Original {
     /// As received.
     pub json: Vec<u8>,
-    /// What came in the same Bundle.
+    /// The resources that came in the same Bundle.
     pub around: Neighbours,
     /// Which resource it is, where it says so.
     pub name: Option<ResourceName>,
@@ -28,7 +28,7 @@ impl Original {
         Self { json, around, name }
     }
 
-    /// What the version before made of it, as far as that could be recorded.
+    /// The record that the version before made of it, as far as that could be recorded.
     pub fn before(&self, patients: &PatientMap) -> Vec<MappedRecord> {
         let all = map_as_before(&self.json, patients, &self.around).into_iter();
         all.filter(|mapped| {
@@ -68,7 +68,7 @@ fn canonical(value: &Value) -> String {
     }
 }
 
-/// What this run knows beside the outbox.
+/// The knowledge of this run beside the outbox.
 #[derive(Default)]
 pub(super) struct Seen {
     /// How often each document without an id was met, by its key without occurrence.
@@ -144,7 +144,7 @@ fn numbered(counts: &mut HashMap<DocumentKey, u64>, json: &[u8], record: &[u8]) 
     DocumentKey::new(json, record, *occurrence - 1)
 }
 
-/// Whose a record is, and in which trace.
+/// The patient of a record, and the trace that it stands in.
 pub(super) fn whose(mapped: &MappedRecord) -> String {
     match &mapped.patient {
         Some(PatientIdentity { ins, oid }) => format!("{oid}|{ins}|{}", mapped.secret),

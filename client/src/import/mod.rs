@@ -83,7 +83,7 @@ pub struct Import<'a, F> {
     patients: &'a PatientMap,
     /// The server that documents are from which name none.
     source: String,
-    /// What was met in this run.
+    /// Documents that were met in this run.
     seen: Seen,
     /// The last group of parts.
     groups: u64,
@@ -93,7 +93,7 @@ pub struct Import<'a, F> {
     withdrawn: HashMap<(String, String), Withdrawn>,
     /// Consents of this run that were deleted, where nothing said whose they were.
     deletions: Deletions,
-    /// What holds for the patients whose rules were met.
+    /// The rules that hold for the patients whose rules were met.
     in_force: InForce,
     /// Records of the next batch, at most: what comes after is looked at when they are on record.
     at_most: Option<usize>,
@@ -105,7 +105,7 @@ pub struct Import<'a, F> {
     remarks: Vec<Remark<F>>,
     /// The server was asked for: a name without one was met.
     is_server_asked: bool,
-    /// What broke the run off.
+    /// The error that broke the run off.
     broken: Option<ClientError>,
 }
 
@@ -160,7 +160,7 @@ impl<'a, F: Clone> Import<'a, F> {
     /// A document that can't be imported is an outcome and no error: the run goes on.
     ///
     /// # Errors
-    /// What breaks the run off: [`ClientError::Unavailable`] and [`ClientError::Quota`] when no node takes it now,
+    /// Errors that break the run off: [`ClientError::Unavailable`] and [`ClientError::Quota`] when no node takes it now,
     /// [`ClientError::Rejected`] when the ledger refuses this author altogether, [`ClientError::File`] when the outbox can't be
     /// written. Outcomes until then stay true. The documents without one may be on record or not: hand them in again in a new run on
     /// the same recorder, which records them once. Every later call of this run gives the same error.
@@ -347,7 +347,7 @@ impl<'a, F: Clone> Import<'a, F> {
     }
 }
 
-/// What an author may not submit, whatever is on record.
+/// The refusal of a record that an author may not submit, whatever is on record.
 fn refused_here(error: &ClientError) -> Refused {
     let code = match error {
         ClientError::Rejected(rejection) => Some(rejection.code.clone()),

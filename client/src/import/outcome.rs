@@ -10,7 +10,7 @@ use super::rules;
 use crate::error::ErrorCode;
 use crate::outbox::source::DocumentPlace;
 
-/// What became of a document, or of one record of it.
+/// The outcome of a document, or of one record of it.
 ///
 /// An access has one outcome, in however many records it stands. A Consent that became several directives has one for each, and one
 /// for each directive that it ended; they follow each other. A document that was refused has one.
@@ -20,11 +20,11 @@ pub struct Outcome<F> {
     pub from: F,
     /// The number of the document in its run: from 1, in the order in which they were handed in.
     pub document: u64,
-    /// What became of it.
+    /// The outcome.
     pub became: Became,
 }
 
-/// What became of a document.
+/// The fate of a document.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Became {
     /// It is on record.
@@ -51,7 +51,7 @@ pub struct OnRecord {
     pub differs_from: Option<u64>,
     /// The directive or the rule that it is, of a Consent.
     pub decided: Option<Decided>,
-    /// Whose it is; none where it concerns no patient.
+    /// The patient; none where it concerns no patient.
     pub patient: Option<PatientIdentity>,
     /// It stands under the patient's secret tag.
     pub secret: bool,

@@ -24,14 +24,14 @@ use sillage_fhir::import::{Ends, FhirError, MappedRecord};
 /// Where a record stands that isn't sent yet: after all that are.
 const TO_COME: LeafIndex = LeafIndex(u64::MAX);
 
-/// What a log has under one tag of a patient.
+/// The rules of a log under one tag of a patient.
 struct Here {
     state: PatientState,
-    /// What ended something here or was put in its place: when it was said, ms, and the entry.
+    /// The record that ended something here or took its place: when it was said, ms, and the entry.
     endings: Vec<(Event, u64, u64)>,
 }
 
-/// What holds for the patients of an import, as far as it was asked for: with what is to be sent, and anew after each batch.
+/// The rules that hold for the patients of an import, as far as it was asked for: with what is to be sent, and anew after each batch.
 #[derive(Default)]
 pub(super) struct InForce {
     /// The open trace's, and the second one's; none where who imports may not know it.
@@ -196,7 +196,7 @@ impl Here {
     }
 }
 
-/// What is said of a document that gives what was ended here after it was given there.
+/// The refusal of a document that gives what was ended here after it was given there.
 pub(super) fn ended_here(by: u64) -> FhirError {
     let why = format!(
         "ended in this log since, by no. {by}: an import doesn't bring it back; who wants it again says so anew"
@@ -217,7 +217,7 @@ async fn fetch(session: &Session, tags: &Tags, patient: &PatientIdentity) -> Res
     }
 }
 
-/// What a record means, as if it were recorded now. It was mapped, so it is understood.
+/// The meaning of a record, as if it were recorded now. It was mapped, so it is understood.
 fn understood(record: &v1::Record) -> Option<(Event, Meta)> {
     let record = ParsedRecord::from_message(v1::Record { tag: vec![0xff; 32], ..record.clone() }).ok()?;
     let event = Event::of(&record).ok().flatten()?;
@@ -230,10 +230,10 @@ pub(super) fn is_over(mapped: &MappedRecord) -> bool {
     mapped.rule().is_some() && understood(&mapped.record).is_some_and(|(event, meta)| until(&event) <= meta.time)
 }
 
-/// What is said of a rule whose time has passed.
+/// The refusal of a rule whose time has passed.
 pub(super) const OVER: &str = "its time has passed since it was exported: it decides nothing any more";
 
-/// What is said of a document that belongs to the second trace, which who imports may not know of.
+/// The refusal of a document that belongs to the secret trace, which who imports may not know of.
 pub(super) fn may_not_know(mapped: &MappedRecord) -> Refused {
     let resource = if mapped.is_of_consent() { "Consent" } else { "AuditEvent" };
     let why = "NOT_ENTITLED: it is kept from representatives, and who imports may not write there: \
@@ -250,7 +250,7 @@ pub(super) fn lack_the_same(one: &MappedRecord, other: &MappedRecord) -> bool {
     lacks(one) && lacks(other) && one.patient == other.patient && one.secret == other.secret
 }
 
-/// What a refusal by the ledger says of a rule: the element, and what to do. `json` is its Consent.
+/// The words for a refusal of a rule by the ledger: the element, and what to do. `json` is its Consent.
 pub(super) fn refusal(kind: Kind, record: &v1::Record, json: &[u8], rejection: &Rejection) -> FhirError {
     let Rejection { code, message, .. } = rejection;
     let said = |path: &str, way_out: &str| FhirError::new(path, format!("{code}: {message}{way_out}"));

@@ -88,7 +88,7 @@ impl<F: Clone> Import<'_, F> {
         }
     }
 
-    /// What is said of a record that the ledger refused; `path` is the element of a directive.
+    /// The words about a record that the ledger refused; `path` is the element of a directive.
     fn refusal(&self, refused: &Waiting, path: &str, rejection: &Rejection) -> Refused {
         if let What::Record(boxed) = &self.chunk[refused.line].what
             && let Some(kind) = boxed.0.rule()

@@ -62,7 +62,7 @@ impl<F: Clone> Import<'_, F> {
         Ok(out)
     }
 
-    /// What is on record of a Consent. Where that is another server's, or there is an earlier version under the name that has its
+    /// The records of a Consent. Where that is another server's, or there is an earlier version under the name that has its
     /// server in it, the records of `group` have that name from now on.
     pub(super) async fn on_record_of(&mut self, group: &mut Vec<Waiting>) -> Result<Vec<Recorded>, ClientError> {
         let Some(first) = group.first().and_then(|waiting| self.mapped(waiting)).cloned() else {
@@ -89,7 +89,7 @@ impl<F: Clone> Import<'_, F> {
         Ok(found.named)
     }
 
-    /// What is on record of a Consent under its id, and under the name that has its server in it.
+    /// The records of a Consent under its id, and under the name that has its server in it.
     pub(super) async fn recorded_under(&self, first: &MappedRecord, id: &str) -> Result<Under, ClientError> {
         let named = id_at(&first.server, id);
         let ids: Vec<&str> = std::iter::once(id).chain(named.as_deref()).collect();
@@ -99,7 +99,7 @@ impl<F: Clone> Import<'_, F> {
     }
 }
 
-/// What is on record of a Consent.
+/// The records of a Consent.
 pub(super) struct Under {
     /// Under its id.
     pub plain: Vec<Recorded>,

@@ -19,7 +19,7 @@ impl<F: Clone> Import<'_, F> {
         withdrawn.refuses(&consents::New::of(first, &document))
     }
 
-    /// What ends with a withdrawn Consent: its directives on record.
+    /// The rules that end with a withdrawn Consent: its directives on record.
     pub(super) async fn withdraw(&mut self, records: &[MappedRecord], json: &[u8]) -> Result<Vec<What>, ClientError> {
         let [record] = records else { return Ok(vec![What::Skipped(Skipped::OwnTrace)]) };
         let Some(note) = &record.directive else { return Ok(vec![What::Skipped(Skipped::OwnTrace)]) };

@@ -31,7 +31,7 @@ pub use source::{Done, Source};
 use crate::error::ClientError;
 use crate::sign::VerifiedReceipt;
 
-/// What stands in `batch`: the input it came from, and the batch as it is sent.
+/// The content of `batch`: the input it came from, and the batch as it is sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pending {
     /// Where its records came from.
@@ -91,7 +91,7 @@ impl Outbox {
         Ok(Self { dir, done_log, done, _lock: lock })
     }
 
-    /// What has been acknowledged.
+    /// The batches that have been acknowledged.
     pub fn done(&self) -> &Done {
         &self.done
     }

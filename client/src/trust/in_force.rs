@@ -23,7 +23,7 @@ const ROTATIONS_MAX: usize = 4_096;
 #[derive(Debug)]
 pub struct InForce {
     chain: Mutex<Chain>,
-    /// What the ledger gave, for who proves it again under a policy.
+    /// The ledger's proof, for whoever proves it again under a policy.
     given: Mutex<Vec<v1::KeyRotation>>,
 }
 
@@ -101,12 +101,12 @@ impl InForce {
         }
     }
 
-    /// Whose signatures make the checkpoint of `size`.
+    /// The keys whose signatures make the checkpoint of `size`.
     pub fn at(&self, size: u64) -> Trust {
         self.chain().at(size).clone()
     }
 
-    /// Whose signatures make what is to come.
+    /// The keys whose signatures make the checkpoints to come.
     pub fn newest(&self) -> Trust {
         self.chain().newest().clone()
     }

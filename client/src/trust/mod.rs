@@ -1,4 +1,4 @@
-//! Whose signatures make a checkpoint, where no policy says it: the log's own, and a majority of its nodes.
+//! The keys whose signatures make a checkpoint, where no policy says it: the log's own, and a majority of its nodes.
 //!
 //! [`rotation`] says how a new key is proven under the keys before it, and [`in_force`] which keys are in force as a session has
 //! learnt them.

@@ -21,7 +21,7 @@ use crate::rows::{KeyInfo, KeyState, PartyRow};
 /// The entry whose parties nobody registered by an act.
 const GENESIS: LeafIndex = LeafIndex(0);
 
-/// Who signed the batch that an act stands in.
+/// The signer of the batch that an act stands in.
 pub(crate) struct Actor {
     pub author: AuthorId,
     pub roles: Roles,

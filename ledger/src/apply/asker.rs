@@ -23,7 +23,7 @@ pub(super) struct AskerProof {
     pub authenticated: bool,
     /// See [`sillage_rules::decide::Request::word_of`].
     pub word_of: Option<AuthorId>,
-    /// What goes on record of it.
+    /// The part of it that goes on record.
     pub asker: Option<v1::DecisionAsker>,
 }
 
@@ -31,7 +31,7 @@ impl AskerProof {
     /// Of a request that `key_id` signs, a key of the party `signer`, at `time`. `own_device`: the patient's, for the patient.
     ///
     /// # Errors
-    /// What is wrong with the proof that it carries; `AUTHENTICATION_MISSING` of a person who is nobody without a login.
+    /// With the fault of the proof that it carries; `AUTHENTICATION_MISSING` of a person who is nobody without a login.
     pub fn of(
         overlay: &Overlay<'_>,
         log: (&GenesisInfo, &Verified),

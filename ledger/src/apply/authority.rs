@@ -1,4 +1,4 @@
-//! What several parties sign: acts and records of the authorities, as a rule of theirs says, and what is said of identities.
+//! Records that several parties sign: acts and records of the authorities, as a rule of theirs says, and what is said of identities.
 //!
 //! The further signatures stand in the record. One without enough of them is refused, and changes nothing; one that carries
 //! them is recorded once: the content that they cover is noted, so that nobody hands it in again.
@@ -35,10 +35,10 @@ use crate::verified::Verified;
 /// Rows of days gone by that are removed when a row is added: of all authorities that a rule may name.
 const FORGOTTEN: usize = 2 * AUTHORITIES_MAX;
 
-/// What an act's record says beside the act.
+/// The content of an act's record beside the act.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cosigned {
-    /// What the further authorities sign.
+    /// The content that the further authorities sign.
     pub content: Hash,
     /// Their signatures.
     pub signatures: Vec<v1::ActSignature>,

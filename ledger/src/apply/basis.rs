@@ -1,4 +1,4 @@
-//! Whether an access had the right that it states: a decision on record, or a break-glass; from feature level 4 on, whether
+//! The basis of an access: whether it had the right that it states, a decision on record, or a break-glass; from feature level 4 on, whether
 //! anything on record supports another one. An access that happened is recorded in any case; what is wrong with its basis is
 //! flagged.
 
@@ -21,7 +21,7 @@ use crate::error::{ReadError, Stop};
 use crate::overlay::Overlay;
 use crate::schema::{self, Family, NO_PATIENT, TAG_LEN};
 
-/// What is found about the basis that a record states.
+/// The finding about the basis that a record states.
 pub(super) fn found(
     overlay: &Overlay<'_>,
     rules: &mut Rules<'_>,

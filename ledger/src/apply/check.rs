@@ -1,4 +1,4 @@
-//! What is checked of a batch. The leader runs it before proposing, apply runs it again: the same code, the same verdict.
+//! The checks of a batch. The leader runs it before proposing, apply runs it again: the same code, the same verdict.
 //!
 //! The author's signature is verified too, on every node: what reaches the log through a leader that lies is refused like
 //! any other bad input, before it can have an effect. The node that admitted the batch, and the leader, have verified it
@@ -58,7 +58,7 @@ pub(crate) struct Record<'b> {
     pub cosigned: Option<Cosigned>,
 }
 
-/// What stands in the payload.
+/// The content of the payload.
 pub(crate) enum Content {
     /// Sealed under this data key.
     Sealed([u8; 16]),
@@ -328,7 +328,7 @@ impl<'b> Record<'b> {
         Ok(Self { sealed, kind, tag, hash, content, cosigned })
     }
 
-    /// What its author signed of it, if it is to be filed as its author meant.
+    /// The leaf that its author signed of it, if it is to be filed as its author meant.
     fn batch_leaf(&self) -> BatchLeaf {
         batch_leaf(self.kind, facts::stated(self.sealed.facts), self.tag, self.hash)
     }

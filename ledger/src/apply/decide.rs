@@ -94,7 +94,7 @@ impl OpenedRequest {
         &self.plain[..SEED_LEN]
     }
 
-    /// What proves the patient's two tags; empty where nothing came.
+    /// The proof of the patient's two tags; empty where nothing came.
     fn pairing(&self) -> &[u8] {
         &self.plain[SEED_LEN + 2..self.request_at]
     }
@@ -104,11 +104,11 @@ impl OpenedRequest {
     }
 }
 
-/// What a request comes to, before anything of it is recorded.
+/// The outcome of a request, before anything of it is recorded.
 enum Verdict {
     /// It was decided before.
     Again(Decided),
-    /// What is to be put on record.
+    /// A decision that is to be put on record.
     New(Box<New>),
 }
 
@@ -363,7 +363,7 @@ pub(crate) fn place_of(root: Hash) -> StreamId {
     StreamId::from_bytes(root.to_bytes())
 }
 
-/// What was recorded of the items that a request names, and what it says itself of the others.
+/// The facts on record about the items that a request names, and its own statements about the others.
 fn item_facts(overlay: &Overlay<'_>, rules: &mut Rules<'_>, request: &ParsedRequest) -> Result<Vec<ItemFacts>, Stop> {
     let mut facts = Vec::with_capacity(request.items().len());
     for item in request.items() {
@@ -459,7 +459,7 @@ fn decided_before(overlay: &Overlay<'_>, rules: &mut Rules<'_>, name: &[u8]) -> 
     Ok(Some(Decided { decisions, repeated: true }))
 }
 
-/// What applying would decide or refuse. See [`crate::LedgerReader::check_decision`].
+/// The decisions and refusals that applying would give. See [`crate::LedgerReader::check_decision`].
 pub(crate) fn check_only(
     shared: &Shared,
     caches: &mut Caches,
@@ -647,7 +647,7 @@ struct DecisionEntry {
     key: [u8; 16],
 }
 
-/// What is random about a decision, as every node works it out.
+/// The random part of a decision, as every node works it out.
 struct DerivedRandomness {
     salts: [[u8; SALT_BYTES]; 2],
     nonce: [u8; 12],

@@ -1,4 +1,4 @@
-//! What a decision says to whoever asked.
+//! The answer to whoever asked for a decision.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use sillage_rules::record::{part_hash, two_part_hash};
 
 use crate::schema::TAG_LEN;
 
-/// What was decided on one request.
+/// The decisions on one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decided {
     /// Under the open tag; then, where items under the secret tag were asked for, under that one's. The actor may
@@ -41,7 +41,7 @@ pub struct MadeDecision {
     pub permitted: Vec<String>,
     /// The items that the actor may know of.
     pub told: Vec<String>,
-    /// What the actor owes for it.
+    /// The actor's obligations for it.
     pub obligations: Vec<String>,
 }
 

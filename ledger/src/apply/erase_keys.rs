@@ -1,4 +1,4 @@
-//! What follows an erasure, as commands of the leader: payloads under a new data key, data keys under a newer epoch, and
+//! The work after an erasure, as commands of the leader: payloads under a new data key, data keys under a newer epoch, and
 //! an epoch given up.
 //!
 //! Such a command stands alone, so that all it looks at is stored. Each either does all that it says, or is refused and

@@ -1,4 +1,4 @@
-//! What a group applies of what is new: nothing that an older program among its nodes doesn't know.
+//! The new rules that a group applies: nothing that an older program among its nodes doesn't know.
 
 use super::check::{Content, Shape};
 use crate::error::{ReadError, Stop};

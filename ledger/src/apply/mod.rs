@@ -72,7 +72,7 @@ pub const fn command_version_max(level: u32) -> u32 {
     if level >= crate::feature::CLOCKS { COMMAND_VERSION_CLOCKS } else { 5 }
 }
 
-/// What became of one part of a command. A command has one outcome for each of its batches, then one for each of its
+/// The outcome of one part of a command. A command has one outcome for each of its batches, then one for each of its
 /// decisions, then one for each record of the ledger itself, then one for the index commit if it asks for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommandOutcome {
@@ -133,7 +133,7 @@ pub(crate) struct Effects {
     pub recorded: Vec<RecordedEntry>,
     /// The command asks for an index commit; every change of who signs that none covers yet.
     pub index_commit: Option<UncoveredChanges>,
-    /// What readers keep of data keys is outdated.
+    /// True if the data keys that readers keep are outdated.
     pub keys_changed: bool,
 }
 
@@ -264,7 +264,7 @@ pub(crate) fn command<'a>(
     applier.finish(outcomes)
 }
 
-/// What [`command`] would refuse of this batch, its place in the stream and keys of what isn't opened aside. `time` is the
+/// The refusal that [`command`] would give to this batch, its place in the stream and keys of what isn't opened aside. `time` is the
 /// ledger's.
 pub(crate) fn check_only(
     shared: &Shared,

@@ -51,15 +51,15 @@ pub(crate) struct StagedRecord {
     pub kind: Kind,
     /// The party that signed it.
     pub by: AuthorId,
-    /// What it changes.
+    /// Its effect.
     pub event: Option<(Event, Meta)>,
     /// It was permitted to change what its items are.
     pub may_change: bool,
-    /// What was found about its basis.
+    /// The finding about its basis.
     pub found: Finding,
 }
 
-/// What the records of a batch would change, by their positions. Nothing is changed before all of the batch is accepted.
+/// The changes that the records of a batch would make, by their positions. Nothing is changed before all of the batch is accepted.
 #[derive(Default)]
 pub(crate) struct StagedRecords {
     pub records: BTreeMap<u32, StagedRecord>,
@@ -67,16 +67,16 @@ pub(crate) struct StagedRecords {
     states: BTreeMap<Tag, PatientState>,
     /// How many of the batch's own records decide, by patients.
     counts: BTreeMap<Tag, usize>,
-    /// What the batch's own records deposit, as they do first.
+    /// The deposits of the batch's own records, as they do first.
     deposits: BTreeMap<(Tag, String), DepositedItem>,
     documents: Option<Arc<Documents>>,
     /// Items that were looked up.
     items: usize,
     /// How many of the batch's own records take access away or end spaces.
     pub limited: u32,
-    /// What further parties signed, which is recorded once; taken over record by record.
+    /// Contents that further parties signed, each of which is recorded once; taken over record by record.
     pub cosigned: Vec<(Hash, LeafIndex)>,
-    /// What the batch's records of the doors change.
+    /// The changes of the batch's records of the doors.
     pub(super) doors: doors::StagedDoors,
 }
 
@@ -428,7 +428,7 @@ impl StagedRecords {
         Ok(deposited)
     }
 
-    /// What the records that were staged so far change of what a tag's state holds, in order.
+    /// The changes to a tag's state by the records that were staged so far, in order.
     fn events_of<'s>(&'s self, tag: &'s Tag) -> impl Iterator<Item = &'s (Event, Meta)> {
         let of_tag = self.records.values().filter(move |named| named.tag == *tag);
         let events = of_tag.filter_map(|named| named.event.as_ref());
@@ -521,11 +521,11 @@ pub(super) fn with_env<T>(
     }
 }
 
-/// What it says of an item that someone writes it.
+/// The statement about an item that lies in its being written.
 enum Says {
-    /// What it is from here on.
+    /// The item's facts from here on.
     WhatItIs,
-    /// What it is, and that it is secret, if the tags turn out to be one patient's.
+    /// The item's facts, and that it is secret, if the tags turn out to be one patient's.
     Maybe,
     /// Nothing: it is on record, no more.
     Nothing,
@@ -564,7 +564,7 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// What it says of an item that this actor writes it under this tag.
+    /// The statement about an item that lies in this actor's writing it under this tag.
     fn says(
         &mut self,
         tag: &Tag,

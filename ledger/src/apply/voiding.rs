@@ -17,9 +17,9 @@ use crate::overlay::Overlay;
 use crate::overlay::voids::{Job, ReviewGround, VoidedDecision, VoidedRange, range_of};
 use crate::schema::{self, Family, NO_PATIENT, TAG_LEN};
 
-/// What one command looks at: one for each entry, more for a decision, which is opened.
+/// Steps of one command: one for each entry, more for a decision, which is opened.
 const STEPS: usize = 2_000;
-/// What a decision costs.
+/// Steps of a decision.
 const DECISION_STEPS: usize = 8;
 
 /// Checks an act that voids or reinstates, whose entry will be `index`.

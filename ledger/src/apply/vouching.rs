@@ -1,4 +1,4 @@
-//! Whom a party vouches for: rows of one name each, so that a party with thousands of structures costs a batch no more than
+//! The names for which a party vouches: rows of one name each, so that a party with thousands of structures costs a batch no more than
 //! one with a single one.
 
 use sillage_proof::keys::AuthorId;

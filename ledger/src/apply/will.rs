@@ -1,4 +1,4 @@
-//! Whose logins prove a will, and whether that of a record is proven.
+//! Issuers whose logins prove a will, and the proof of a record's will.
 //!
 //! Every check rests on the log alone: the issuers from acts and the genesis, the time from the ledger, the patient's tag
 //! by the VRF proof that the record brings along. So every node comes to the same verdict, those without the VRF key too.
@@ -82,7 +82,7 @@ pub(super) fn or_no_issuer(overlay: &Overlay<'_>, genesis: &GenesisInfo, stop: S
 /// How the will of a record is established, at `at`.
 ///
 /// # Errors
-/// What is wrong with the proof that it carries, or that not every node knows such proofs yet.
+/// With the fault of the proof that it carries, or because not every node knows such proofs yet.
 pub(crate) fn established(
     overlay: &Overlay<'_>,
     (genesis, verified): (&GenesisInfo, &Verified),
@@ -116,7 +116,7 @@ pub(super) fn check_known(overlay: &Overlay<'_>, request: &ParsedRequest) -> Res
 /// key that signs the request.
 ///
 /// # Errors
-/// What is wrong with the proof that it carries, or that not every node knows such proofs yet.
+/// With the fault of the proof that it carries, or because not every node knows such proofs yet.
 pub(crate) fn of_request(
     overlay: &Overlay<'_>,
     (genesis, verified): (&GenesisInfo, &Verified),

@@ -31,7 +31,7 @@ pub(crate) struct FoldedState {
 const COUNTED_FROM: usize = 1_000;
 
 impl FoldedState {
-    /// What it weighs, about in records. One that was folded from very many holds few of them still: it must not be too
+    /// Its weight, about in records. One that was folded from very many holds few of them still: it must not be too
     /// heavy to be kept, or else it would be folded anew for every question.
     pub(crate) fn weight(&self) -> usize {
         if self.records < COUNTED_FROM {
@@ -47,13 +47,13 @@ pub(crate) struct Caches {
     /// Data keys and epochs as they are stored.
     pub on_record: OnRecord,
     pub states: Cache<[u8; TAG_LEN], FoldedState>,
-    /// What was deposited, by entries.
+    /// Deposits, by entries.
     pub deposits: Cache<u64, Arc<Vec<DepositedItem>>>,
     /// Decisions, by their entries; each weighs as many KiB as it takes.
     pub decisions: Cache<u64, Arc<DecisionRecord>>,
     /// With the size of the log as of which they are in force.
     pub documents: Option<(Arc<Documents>, u64)>,
-    /// Whose clocks count, as of the last index commit.
+    /// The nodes whose clocks count, as of the last index commit.
     pub clock_voters: Option<(Arc<ClockVoters>, Option<LeafIndex>)>,
     /// Where the names of requests begin that may still be stored: all before are gone.
     pub asked_from: Vec<u8>,

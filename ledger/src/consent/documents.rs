@@ -8,7 +8,7 @@ use crate::error::ReadError;
 use crate::schema::{self, Family, NO_PATIENT};
 use crate::store::Store;
 
-/// What is in force. Nothing published: the defaults.
+/// The documents in force. Nothing published: the defaults.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Documents {
     pub policy: Policy,
@@ -49,7 +49,7 @@ pub(crate) fn in_force(store: &Store, size: u64) -> Result<[Option<LeafIndex>; 3
 }
 
 impl Store {
-    /// What decides under a tag in a log of `size` entries, newest first.
+    /// Records that decide under a tag in a log of `size` entries, newest first.
     pub(crate) fn rule_rows(
         &self,
         tag: &[u8; schema::TAG_LEN],
@@ -65,7 +65,7 @@ impl Store {
         })
     }
 
-    /// What decides under a tag, from entry `from` on, in a log of `size` entries, oldest first.
+    /// Records that decide under a tag, from entry `from` on, in a log of `size` entries, oldest first.
     pub(crate) fn rule_rows_from(
         &self,
         tag: &[u8; schema::TAG_LEN],

@@ -361,7 +361,7 @@ impl Rules<'_> {
         Ok(Some(DepositedItem { depositor, organisation, ..last_one }))
     }
 
-    /// What was deposited under this id by the record of entry `index`; `None` where that was erased.
+    /// The deposit under this id by the record of entry `index`; `None` where that was erased.
     pub(crate) fn deposited_at(
         &mut self,
         overlay: &Overlay<'_>,

@@ -16,7 +16,7 @@ pub(crate) const ROWS: u8 = b'n';
 pub(crate) const UNJUSTIFIED: u8 = b'j';
 const OPENER: u8 = b'p';
 pub(crate) const UNCLOSED: u8 = b'x';
-/// What became of a break-glass, entry by entry: while anything was ever voided, a row is folded from these.
+/// The fate of a break-glass, entry by entry: while anything was ever voided, a row is folded from these.
 const HISTORY: u8 = b'h';
 /// How much of one break-glass's history is looked at.
 const HISTORY_MAX: usize = 4_096;
@@ -152,7 +152,7 @@ fn history_key(glass: LeafIndex, by: LeafIndex) -> Vec<u8> {
     [&[HISTORY][..], &glass.get().to_be_bytes(), &by.get().to_be_bytes()].concat()
 }
 
-/// What an entry did to a break-glass.
+/// The effect of an entry on a break-glass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GlassEvent {
     Justified,
@@ -213,7 +213,7 @@ impl Overlay<'_> {
         Ok(glass)
     }
 
-    /// What became of a break-glass by the stored records that count: the first that justifies and closes it, the last
+    /// The fate of a break-glass by the stored records that count: the first that justifies and closes it, the last
     /// that reviews it. A break-glass from before there was a history is in its row alone.
     fn fold_history(&self, glass: &mut BreakGlass) -> Result<(), ReadError> {
         let prefix = [&[HISTORY][..], &glass.index.get().to_be_bytes()].concat();
@@ -276,7 +276,7 @@ impl Overlay<'_> {
         row.map(|row| BreakGlass::decode(index, &row)).transpose()
     }
 
-    /// What erased the record of a break-glass, or its patient.
+    /// The erasure of the record of a break-glass, or its patient.
     pub(crate) fn erasure_of_glass(&self, glass: &BreakGlass) -> Result<Option<LeafIndex>, ReadError> {
         let by = self.erasure_of(&glass.tag.unwrap_or(NO_PATIENT), glass.index)?;
         Ok(by.map(|by| by.index))

@@ -66,7 +66,7 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// What applying would do, on a log of `size` entries.
+    /// The rules for a trial of applying, on a log of `size` entries.
     pub(crate) fn of_check(
         caches: &'a mut Caches,
         stats: &'a ApplyStats,
@@ -192,7 +192,7 @@ impl<'a> Rules<'a> {
         Ok(folded)
     }
 
-    /// What the record of a stored entry means; `None` where it was erased.
+    /// The meaning of the record of a stored entry; `None` where it was erased.
     fn event_at(&mut self, overlay: &Overlay<'_>, index: LeafIndex) -> Result<Option<(Event, Meta)>, Stop> {
         let Some((entry, record)) = self.record_at(overlay, index)? else { return Ok(None) };
         let mut event = Event::of(&record).ok().flatten();
@@ -293,7 +293,7 @@ impl<'a> Rules<'a> {
         self.states.clear();
     }
 
-    /// What is in force for all patients.
+    /// The documents in force for all patients.
     pub(crate) fn documents(&mut self, overlay: &Overlay<'_>) -> Result<Arc<Documents>, Stop> {
         if let Some(known) = &self.documents {
             return Ok(known.clone());
@@ -341,7 +341,7 @@ impl<'a> Rules<'a> {
         Ok(state)
     }
 
-    /// What the record of entry `index` deposited; `None` where it was erased.
+    /// The items that the record of entry `index` deposited; `None` where it was erased.
     pub(crate) fn deposit(
         &mut self,
         overlay: &Overlay<'_>,
@@ -438,7 +438,7 @@ pub(crate) fn opened(
     }
 }
 
-/// What deposited items weigh: one each, and more where they are long.
+/// The weight of deposited items: one each, and more where they are long.
 fn weight(items: &[DepositedItem]) -> usize {
     let bytes = |item: &DepositedItem| {
         let labels = item.labels.iter().map(String::len).sum::<usize>();
@@ -447,7 +447,7 @@ fn weight(items: &[DepositedItem]) -> usize {
     items.len().max(items.iter().map(bytes).sum::<usize>().div_ceil(1_024)).max(1)
 }
 
-/// What a decision weighs.
+/// The weight of a decision.
 fn kib(decision: &DecisionRecord) -> usize {
     decision.payload_len().div_ceil(1_024).max(1)
 }

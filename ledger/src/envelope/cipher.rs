@@ -46,7 +46,7 @@ impl DataCipher {
         self.id
     }
 
-    /// What was sealed for this place; `None` when it is something else, or was altered.
+    /// The text that was sealed for this place; `None` when it is something else, or was altered.
     pub(crate) fn open(&self, origin: &Origin, place: &Place, payload: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let (id, nonce, sealed) = layout::split_payload(payload)?;
         let (sealed, tag) = sealed.split_last_chunk::<{ layout::AEAD_TAG_LEN }>()?;

@@ -40,7 +40,7 @@ pub struct KekFile {
     judge: OnceLock<Judge>,
 }
 
-/// Whether the key of this prefix and epoch is the group's, as [`KekProvider::check_is_groups`] asks.
+/// Judges whether the key of this prefix and epoch is the group's, as [`KekProvider::check_is_groups`] asks.
 pub type Judge = Box<dyn Fn((TagPrefix, u32)) -> Result<(), KekError> + Send + Sync>;
 
 impl KekFile {

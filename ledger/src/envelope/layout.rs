@@ -15,7 +15,7 @@ use super::Place;
 const VERSION: u8 = 1;
 /// AES-256-GCM.
 const AEAD: u8 = 1;
-/// What comes before the ciphertext of a payload.
+/// Bytes before the ciphertext of a payload.
 pub(crate) const PAYLOAD_HEADER_LEN: usize = 2 + 16 + 12;
 /// Length of an AEAD tag.
 pub(crate) const AEAD_TAG_LEN: usize = 16;
@@ -88,7 +88,7 @@ fn put_origin(out: &mut Vec<u8>, origin: &Origin) {
     out.extend_from_slice(origin);
 }
 
-/// What a payload is bound to: nobody can move it to another patient, batch, position or log.
+/// The place to which a payload is bound: nobody can move it to another patient, batch, position or log.
 pub fn payload_aad(origin: &Origin, place: &Place, id: &[u8; 16]) -> Vec<u8> {
     let mut out = Vec::with_capacity(384);
     out.extend_from_slice(b"sillage/payload/v1\0");
@@ -101,7 +101,7 @@ pub fn payload_aad(origin: &Origin, place: &Place, id: &[u8; 16]) -> Vec<u8> {
     out
 }
 
-/// What a wrapped data key is bound to.
+/// The place to which a wrapped data key is bound.
 pub fn wrapped_aad(origin: &Origin, tag: &[u8; 32], id: &[u8; 16], epoch: u32) -> Vec<u8> {
     let mut out = Vec::with_capacity(324);
     out.extend_from_slice(b"sillage/kek/v1\0");

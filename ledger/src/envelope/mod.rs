@@ -57,7 +57,7 @@ pub trait KekProvider: Send + Sync {
     /// can't be unwrapped here under an epoch that every node holds. `Ok`: then no node can unwrap it, and all refuse
     /// it. May wait for the other nodes. A node that has nobody to ask takes its own key for the group's.
     ///
-    /// What a command says of itself can't decide this: whoever made it could stop every node with it.
+    /// A command's own statement can't decide this: whoever made it could stop every node with it.
     ///
     /// # Errors
     /// [`KekError::Differs`] when it isn't, [`KekError::Service`] when nobody can tell: this node must not go on then.

@@ -1,6 +1,6 @@
 //! Opens and seals while a command is applied: only what decides (`rules::consent::opens_at_apply`), and decisions.
 //!
-//! Whether a payload opens must be the same on every node. A node that lacks a key-encryption key which the group has,
+//! A payload opens on every node, or on none. A node that lacks a key-encryption key which the group has,
 //! or holds another one, can't know: it stops ([`VaultError::Kek`]). A key that no node can open is refused
 //! ([`VaultError::Unreadable`]). Data keys stay unwrapped in memory, each beside the bytes that it was unwrapped from,
 //! so that a hit and a miss come to the same.

@@ -30,7 +30,7 @@ pub(crate) struct Index {
     changed: AtomicU64,
 }
 
-/// What belongs to one index commit.
+/// The state of one index commit.
 pub(crate) struct State {
     tree: BucketTree,
     patients: u64,

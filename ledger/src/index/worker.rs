@@ -22,7 +22,7 @@ use crate::store::Store;
 /// Commands whose records may wait: an index commit waits for them.
 const JOBS_MAX: usize = 16;
 
-/// What a patient takes of the memory for buckets: row, frontier with three peaks, and its share of the bucket.
+/// The memory for buckets that a patient takes: row, frontier with three peaks, and its share of the bucket.
 const ROW_BYTES: usize = 224;
 
 /// A record entry with a patient.
@@ -33,7 +33,7 @@ pub(crate) struct RecordedEntry {
     pub record: Hash,
 }
 
-/// What an index commit changes.
+/// The changes of an index commit.
 #[derive(Default)]
 pub(crate) struct Changes {
     /// New keys and values, sorted.
@@ -134,7 +134,7 @@ fn run(mut pending: Pending, queue: &Receiver<Job>) {
     }
 }
 
-/// What came since the last index commit.
+/// Entries since the last index commit.
 pub(crate) struct Pending {
     store: Arc<Store>,
     index: Arc<Index>,

@@ -1,4 +1,4 @@
-//! Whose clocks count for ledger time.
+//! The nodes whose clocks count for ledger time.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::error::ReadError;
 use crate::genesis::GenesisInfo;
 use crate::store::Store;
 
-/// Whose clocks count, and the keys that attest them.
+/// The nodes whose clocks count, and the keys that attest them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClockVoters {
     keys: BTreeMap<u64, PublicKey>,

@@ -32,7 +32,7 @@ pub struct Erasure {
 pub struct OpenErasure {
     /// Index of the entry that says so.
     pub index: LeafIndex,
-    /// Whose payloads.
+    /// The patient whose payloads they are.
     pub tag: [u8; TAG_LEN],
     /// Ledger time of the erasure.
     pub time_ms: LedgerTimeMs,
@@ -69,7 +69,7 @@ pub(crate) fn patient_row(tag: &[u8; TAG_LEN], by: LeafIndex) -> Vec<u8> {
     [&patient_rows(tag)[..], &by.get().to_be_bytes()].concat()
 }
 
-/// What the keys of a patient's [`patient_row`]s begin with.
+/// The beginning of the keys of a patient's [`patient_row`]s.
 pub(crate) fn patient_rows(tag: &[u8; TAG_LEN]) -> Vec<u8> {
     [&b"t"[..], tag].concat()
 }
@@ -92,7 +92,7 @@ pub(crate) fn open_row(prefix: TagPrefix, index: LeafIndex) -> Vec<u8> {
     [&open_rows(prefix)[..], &index.get().to_be_bytes()].concat()
 }
 
-/// What the keys of the open erasures of a prefix begin with.
+/// The beginning of the keys of the open erasures of a prefix.
 pub(crate) fn open_rows(prefix: TagPrefix) -> Vec<u8> {
     [&OPEN[..], &prefix.get().to_be_bytes()].concat()
 }
@@ -152,7 +152,7 @@ impl OpenErasure {
 }
 
 impl OpenErasure {
-    /// What waits for a new epoch of a prefix because a node was removed that holds the present one.
+    /// Work that waits for a new epoch of a prefix because a node was removed that holds the present one.
     pub(crate) fn renewal(prefix: TagPrefix, epoch: u32, index: LeafIndex, time_ms: LedgerTimeMs) -> Self {
         let mut tag = [0; TAG_LEN];
         tag[..2].copy_from_slice(&(prefix.get() << 4).to_be_bytes());
@@ -185,7 +185,7 @@ impl KekEpochs {
 }
 
 impl Overlay<'_> {
-    /// What erased the payload of an entry of this patient.
+    /// The erasure of the payload of an entry of this patient.
     pub(crate) fn erasure_of(&self, tag: &[u8; TAG_LEN], index: LeafIndex) -> Result<Option<Erasure>, ReadError> {
         if let Some(row) = self.erase_row(&index_row(index))? {
             return Erasure::decode(&row).map(Some);

@@ -63,7 +63,7 @@ pub(crate) struct Registry {
     pub rule: Option<Rule>,
     /// Other limits a day, by parties.
     pub limits: BTreeMap<AuthorId, u32>,
-    /// What several authorities signed, and where it is recorded.
+    /// Contents that several authorities signed, and where each is recorded.
     pub contents: BTreeMap<Hash, LeafIndex>,
     /// Rows of the list of sources and of who answers for structures; `None`: removed.
     pub sources: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
@@ -86,11 +86,11 @@ pub(crate) struct Overlay<'a> {
     rows: BTreeMap<Family, BTreeMap<Vec<u8>, Option<Vec<u8>>>>,
     /// Data keys were given up or wrapped anew, or epochs changed: what is kept of them in memory is outdated.
     pub keys_changed: bool,
-    /// What is voided, once it was asked for.
+    /// The voided records, once they were asked for.
     pub voids: OnceCell<Arc<Voids>>,
     /// Records were voided or reinstated by the present command.
     pub voids_changed: bool,
-    /// Who signed the records of the present command, which aren't stored yet.
+    /// The signers of the records of the present command, which aren't stored yet.
     pub signed: Vec<(Range<u64>, (KeyId, AuthorId))>,
 }
 
@@ -139,7 +139,7 @@ impl<'a> Overlay<'a> {
         Ok(rows.into_iter().collect())
     }
 
-    /// What was last published of an issuer of logins.
+    /// The last publication of an issuer of logins.
     pub(crate) fn issuer(&self, name: &Hash) -> Result<Option<v1::IssuerPublished>, ReadError> {
         if let Some(issuer) = self.registry.issuers.get(name) {
             return Ok(Some(issuer.clone()));
@@ -230,7 +230,7 @@ impl<'a> Overlay<'a> {
         Ok(())
     }
 
-    /// What the present command makes of a data key; `Some(None)`: given up.
+    /// The change that the present command makes to a data key; `Some(None)`: given up.
     pub(crate) fn changed_data_key(&self, name: &DataKeyName) -> Option<Option<&[u8]>> {
         self.data_keys.get(name).map(Option::as_deref)
     }
@@ -366,7 +366,7 @@ impl<'a> Overlay<'a> {
         Ok(rows)
     }
 
-    /// What is stored, without what changed.
+    /// The stored state, without the changes.
     pub(crate) fn store(&self) -> &'a Store {
         self.store
     }

@@ -27,7 +27,7 @@ pub struct VoidedRange {
     pub act: LeafIndex,
     /// Its ledger time.
     pub time_ms: LedgerTimeMs,
-    /// Whose records.
+    /// The key or party whose records they are.
     pub whose: Whose,
     /// The first entry that is meant.
     pub from: LeafIndex,
@@ -189,7 +189,7 @@ impl Overlay<'_> {
         Ok(Arc::clone(self.voids.get_or_init(|| read)))
     }
 
-    /// Whose record an entry is; `None` where nobody signed it, or where it can't be voided.
+    /// The signer of an entry's record; `None` where nobody signed it, or where it can't be voided.
     pub(crate) fn signer_of(&self, index: LeafIndex) -> Result<Option<(KeyId, AuthorId)>, ReadError> {
         let pending = self.signed.iter().find(|(range, _)| range.contains(&index.get()));
         if let Some((_, signer)) = pending {

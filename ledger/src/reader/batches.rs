@@ -203,7 +203,7 @@ impl BatchVerifier {
         }
     }
 
-    /// What was signed with the batch of a header.
+    /// The message that was signed with the batch of a header.
     fn message(&self, header: &BatchHeader) -> BatchMessage {
         BatchMessage {
             key_id: header.key_id,

@@ -1,4 +1,4 @@
-//! What was erased, and which keys are to go for it.
+//! Erased payloads, and the keys that are to go for them.
 
 use std::sync::atomic::Ordering;
 
@@ -11,7 +11,7 @@ use crate::overlay::erasing::{Erasure, KEK, KekEpochs, OPEN, OpenErasure, damage
 use crate::schema::{DATA_KEY_ID_LEN, DataKeyName, Family, TAG_LEN, TagPrefix};
 
 impl LedgerReader {
-    /// What erased the payload of an entry of this patient; `None` where nothing did.
+    /// The erasure of the payload of an entry of this patient; `None` where nothing did.
     ///
     /// # Errors
     /// When the store can't be read.

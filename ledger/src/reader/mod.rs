@@ -413,7 +413,7 @@ impl LedgerReader {
         tree.hash_tile(coord).map_err(tree::read_error)
     }
 
-    /// What applying would refuse of this batch at `now_ms`, its place in the stream and the data keys of what isn't opened
+    /// The refusal that applying would give to this batch at `now_ms`, its place in the stream and the data keys of what isn't opened
     /// aside. The state may lag behind what is committed: a refusal for an unknown or revoked key, a missing role, a
     /// missing data key, or one that the records before it may change, may be outdated.
     ///
@@ -464,7 +464,7 @@ impl LedgerReader {
         }
     }
 
-    /// What applying would decide of these requests at `now_ms`, or refuse, without deciding anything: for all of them, or
+    /// The decisions and refusals that applying would give to these requests at `now_ms`, without deciding anything: for all of them, or
     /// for each. As with [`LedgerReader::check`], the state may lag behind.
     ///
     /// # Errors
@@ -496,7 +496,7 @@ impl LedgerReader {
         }
     }
 
-    /// What applying would refuse of this record of the ledger itself at `now_ms`.
+    /// The refusal that applying would give to this record of the ledger itself at `now_ms`.
     ///
     /// # Errors
     /// The refusal that applying would give.
@@ -519,7 +519,7 @@ impl LedgerReader {
         Ok(Some(signing::key_at(&store, id, commit)?.unwrap_or(first)))
     }
 
-    /// Whose clocks count for ledger time now, and the keys that attest them.
+    /// The nodes whose clocks count for ledger time now, and the keys that attest them.
     ///
     /// # Errors
     /// When the store can't be read.

@@ -1,4 +1,4 @@
-//! What proves a patient's trace: the row in the index as of one index commit, the patient's entries by ordinal, and
+//! Proofs of a patient's trace: the row in the index as of one index commit, the patient's entries by ordinal, and
 //! range proofs over their leaves (`docs/formats.md` §9).
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What was voided, what came of it, and what an act would void.
+//! Voided records: the acts, what came of them, and what another act would void.
 
 use std::collections::BTreeSet;
 
@@ -103,7 +103,7 @@ pub struct VoidingPart {
 const PREVIEW_STEPS: usize = 20_000;
 
 impl LedgerReader {
-    /// What an act would void that names `whose` entries from `from` to `until`: the part that begins at `next`, 0 for the
+    /// The records that an act would void that names `whose` entries from `from` to `until`: the part that begins at `next`, 0 for the
     /// first one.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Sealing: [`Sealer`] seals a batch or a request before it is proposed, opens payloads for whoever may read them
 //! ([`crate::EntryReader::open`]), and prepares what an erasure seals anew. It reads the ledger like everybody else.
 //!
-//! What stands under it, for every thread that handles keys or payloads, is the envelope: key-encryption keys
+//! Under it stands the envelope, for every thread that handles keys or payloads: key-encryption keys
 //! ([`KekProvider`], [`KekFile`]), data keys, and the byte layouts of `docs/formats.md` §8 ([`layout`]).
 
 mod request;

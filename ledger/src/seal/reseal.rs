@@ -1,4 +1,4 @@
-//! What the leader prepares after an erasure: payloads under a new data key, data keys under a newer epoch.
+//! The leader's work after an erasure: payloads under a new data key, data keys under a newer epoch.
 //!
 //! Everything is worked out from what is stored, and applying checks it again: prepared twice, or by two leaders, it
 //! does no harm, and after a restart the rest is prepared.

@@ -1,4 +1,4 @@
-//! What the log of level 4 has besides: claims that are proven or not, patients' devices behind a commitment, and what one authority
+//! The further content of the log of level 4: claims that are proven or not, patients' devices behind a commitment, and what one authority
 //! or two sign under a narrow rule and a wide one.
 
 use std::collections::BTreeSet;
@@ -97,7 +97,7 @@ impl Log {
         self.commit();
     }
 
-    /// What one authority signs, of parties from `first` on.
+    /// Acts that one authority signs, of parties from `first` on.
     fn alone(&mut self, first: u8) {
         let quota = |roles: Roles, quota_events_per_s| Act::RolesChanged {
             author_id: author_id(RECORDER),
@@ -234,7 +234,7 @@ impl Log {
         self.commit();
     }
 
-    /// What a second party confirms, and what authorities sign that is no act.
+    /// Records that a second party confirms, and records of authorities that are no acts.
     fn confirmed(&mut self, good: u64) {
         let now = self.world.now;
         self.act_by(1, &Act::Registered(registration(SECOND_IDENTITY, Roles::IDENTITY)), &[]);

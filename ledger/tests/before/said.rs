@@ -1,4 +1,4 @@
-//! What the logs of level 3 and 4 say: records of every kind, and the login of its patient.
+//! The content of the logs of level 3 and 4: records of every kind, and the login of its patient.
 
 use serde_json::{Value, json};
 use sillage_proof::batch::Origin;

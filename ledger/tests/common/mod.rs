@@ -44,7 +44,7 @@ pub fn tag(number: u8) -> [u8; 32] {
     tag
 }
 
-/// What the tags of the log's patients are made with.
+/// The key with which the tags of the log's patients are made.
 pub fn vrf_key() -> VrfSecretKey {
     VrfSecretKey::from_seed([9; 32])
 }
@@ -66,7 +66,7 @@ pub fn two_tags(number: u8) -> &'static TwoTags {
     &MADE[usize::from(number)]
 }
 
-/// What proves the two tags of a patient, where it has them.
+/// The proof of the two tags of a patient, where it has them.
 pub fn pairing_of(open: &[u8; 32]) -> Option<TagPairing> {
     (0..8).map(two_tags).find(|made| made.open == *open).map(|made| made.pairing.clone())
 }
@@ -203,7 +203,7 @@ pub fn act(act: &Act) -> SealedRecord {
     }
 }
 
-/// What an author signs of a record that is to be filed like this one.
+/// The leaf that an author signs of a record that is to be filed like this one.
 pub fn leaf_of(record: &SealedRecord) -> BatchLeaf {
     let stated = [0, 0x10, 4, 0x14, 0x20, 0x30, 0x24, 0x34][record.facts as usize & 7];
     BatchLeaf {
@@ -270,7 +270,7 @@ pub fn commit(ledger: &mut Ledger) -> CommandOutcome {
     outcomes.expect("never by the fault of the input").remove(0)
 }
 
-/// What the ledger records itself: someone read entries.
+/// A record of the ledger itself: someone read entries.
 pub fn consulted(number: u64) -> LedgerRecord {
     let mut message = new_message(Kind::LOG_CONSULTED, None, START_MS + number);
     message.automated = Some(Automated { software: "sillage-node".into(), version: "test".into() });

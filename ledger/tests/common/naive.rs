@@ -15,7 +15,7 @@ use sillage_rules::index::{BucketProof, bucket_of};
 /// Depth of the index of the log to test with.
 pub const DEPTH: u8 = 12;
 
-/// What is known of one patient: where its entries stand, and the leaves of its tree.
+/// Knowledge of the patients: where their entries stand, and the leaves of its tree.
 pub type Patients = BTreeMap<[u8; 32], Vec<(LeafIndex, Hash)>>;
 
 fn ikey(tag: &[u8; 32]) -> Hash {
@@ -64,7 +64,7 @@ pub fn root(patients: &Patients) -> Hash {
     merkle::root_of(&hashes.collect::<Vec<_>>())
 }
 
-/// What a reader proves of `tag` holds against the entries up to the last index commit, and only that.
+/// Checks that a reader's proof of `tag` holds against the entries up to the last index commit, and only that.
 pub fn check_proof(reader: &EntryReader, entries: &[Vec<u8>], tag: &[u8; 32]) {
     let Some((index, commit)) = reader.last_index_commit() else {
         assert_eq!(reader.prove_patient(tag).expect("readable"), None);

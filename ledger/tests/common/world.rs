@@ -183,7 +183,7 @@ impl World {
         self.ledger.as_ref().expect("open").entry_reader()
     }
 
-    /// What is on disk is all that is left.
+    /// Opens the ledger again: nothing is left but what is on disk.
     pub fn reopen(&mut self) {
         self.reopen_with(&genesis());
     }

@@ -166,7 +166,7 @@ fn deposited(world: &mut World, number: u8) {
     world.record(&[deposit(tag_of(number), doctor(9, "physician"), &[report(&document(number), &[])])]);
 }
 
-/// What the patient decides, logged in.
+/// A decision of the patient, who is logged in.
 fn decided(world: &mut World, number: u8, kind: Kind, details: &Value) -> LeafIndex {
     let record = says(kind, Some(tag_of(number)), patient(), details);
     let Login { subject, proof, at_ms, .. } = Login::of(number, &patient());

@@ -1,4 +1,4 @@
-//! What several parties sign in a log that begins with a rule: what authorities do that reaches patients beyond one structure, and
+//! Records that several parties sign in a log that begins with a rule: what authorities do that reaches patients beyond one structure, and
 //! what is said of an identity.
 
 use prost::Message as _;
@@ -56,7 +56,7 @@ fn signed(record: v1::Record, by: &[u8]) -> v1::Record {
     v1::Record { signatures, ..record }
 }
 
-/// What becomes of an act of the authority 1 that these sign too.
+/// The refusal of an act of the authority 1 that these sign too.
 fn acted(world: &mut World, act: &Act, by: &[u8]) -> Option<Code> {
     let record = ParsedRecord::from_message(signed(act_message(act, START_MS), by)).expect("an act");
     let payload = [&[7; 16][..], record.bytes()].concat();

@@ -23,7 +23,7 @@ use crate::common::naive::consent::Consent;
 use crate::common::world::*;
 use crate::common::{genesis, keks, quiet, tag, two_tags};
 
-/// What a test can do next. Numbers choose among what exists.
+/// The next step of a test. Numbers choose among what exists.
 #[derive(Debug, Clone)]
 enum Step {
     /// A batch of records, each of a patient and a kind.

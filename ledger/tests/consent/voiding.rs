@@ -70,7 +70,7 @@ fn tell(world: &mut World) {
     panic!("it never ends");
 }
 
-/// What the ledger told a patient, oldest first.
+/// The notices of the ledger to a patient, oldest first.
 fn notices(world: &World, of: [u8; 32]) -> Vec<(u64, Notice)> {
     let reader = world.reader();
     let mut out = Vec::new();
@@ -467,7 +467,7 @@ fn random(of: u8, kind: u8, more: u8) -> v1::Record {
     }
 }
 
-/// What a decision comes to by the records that nobody voided, folded here.
+/// The decision by the records that nobody voided, folded here.
 fn expected(
     world: &World,
     of: [u8; 32],

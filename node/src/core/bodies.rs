@@ -22,7 +22,7 @@ struct Taken {
     by_caller: HashMap<SpkiSha256, usize>,
 }
 
-/// What one request has taken; given back when dropped.
+/// The share that one request has taken; given back when dropped.
 #[derive(Debug)]
 pub struct Share {
     bodies: Arc<Bodies>,

@@ -1,6 +1,6 @@
 //! Work that takes a core: at most one piece a core at once, beside the async tasks.
 //!
-//! What is written and what is read have threads of their own. Those of reading give way: they run at a lower priority of the
+//! Writing and reading have threads of their own. Those of reading give way: they run at a lower priority of the
 //! system's scheduler, so that whatever is read, a batch is checked, applied and replicated as if nobody read.
 
 use std::collections::VecDeque;
@@ -24,7 +24,7 @@ const READING_NICE: i32 = 10;
 pub struct Cpu {
     threads: Threads,
     waiting: Arc<Semaphore>,
-    /// Who learns that the disk can't be read.
+    /// The alarms, which learn that the disk can't be read.
     alarms: Option<Alarms>,
 }
 
@@ -63,7 +63,7 @@ impl Cpu {
     /// Runs `work` on a thread of its own. A panic in it is answered as `INTERNAL` and stops nothing else.
     ///
     /// # Errors
-    /// What the work says; `BUSY` when too much waits.
+    /// The errors of the work; `BUSY` when too much waits.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,

@@ -27,7 +27,7 @@ pub enum CoreError {
     /// The way to the peers.
     #[error(transparent)]
     Peers(#[from] TlsError),
-    /// What this node has cosigned.
+    /// The file of what this node has cosigned.
     #[error(transparent)]
     Cosigned(#[from] Unreadable),
     /// The configuration names a witness that can't be one.

@@ -33,7 +33,7 @@ impl Core {
         &self.intake.bodies
     }
 
-    /// Whose turn it is, of each caller's calls.
+    /// The turns of each caller's calls.
     pub fn turns(&self) -> &Arc<Turns> {
         &self.intake.turns
     }

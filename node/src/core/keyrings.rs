@@ -1,4 +1,4 @@
-//! Whether this node's keyring is the group's: compared by fingerprints with every node that it meets.
+//! The check that this node's keyring is the group's: compared by fingerprints with every node that it meets.
 //!
 //! Apply reads payloads under keys that stand in a local file. A node with other keys refuses what the others
 //! accept, or is alone in accepting it; so a node takes no part before it has compared its keys with a majority, and stops

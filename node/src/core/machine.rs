@@ -41,7 +41,7 @@ impl Machine {
         Arc::clone(&self.halted)
     }
 
-    /// What the ledger says; where its disk failed, says so and never returns: the thread waits for the process to end.
+    /// The ledger's answer; where its disk failed, says so and never returns: the thread waits for the process to end.
     fn or_halt<T>(&self, done: Result<T, sillage_ledger::Fatal>) -> Result<T, Fatal> {
         use sillage_ledger::Fatal::{Damaged, Io, Store};
         match done {
@@ -92,7 +92,7 @@ impl Machine {
     }
 }
 
-/// What came of a request, without saying anything of anyone.
+/// The outcome of a request, without saying anything of anyone.
 fn class(decided: &Result<Decided, Refusal>) -> &'static str {
     match decided {
         Err(_) => "refused",

@@ -124,19 +124,19 @@ pub struct Core {
     membership: Membership,
     condition: Condition,
 
-    /// What the node does by itself. Its lock is held for one change, as that of `running` is.
+    /// The node's own tasks. Its lock is held for one change, as that of `running` is.
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
     running: Mutex<Option<Running>>,
 }
 
-/// What has to be stopped in order.
+/// The parts that have to be stopped in order.
 struct Running {
     transport: Arc<PeerTransport>,
     runtime: Runtime<Vec<CommandOutcome>>,
     packer: JoinHandle<()>,
 }
 
-/// What the packer works with.
+/// The tools of the packer.
 struct Leading {
     reader: LedgerReader,
     replica: Replica,
@@ -144,7 +144,7 @@ struct Leading {
 }
 
 impl Leading {
-    /// What apply would say at a ledger time; and whether it would find anything ahead of that time.
+    /// The answer that apply would give at a ledger time; and whether it would find anything ahead of that time.
     fn judge(&self, work: &Work, time_ms: u64) -> (Result<(), Refusal>, bool) {
         let is_ahead = |refusal: &Refusal| refusal.code == Code::TimeAhead;
         let verdict = match work {
@@ -350,7 +350,7 @@ impl Core {
         &self.reader
     }
 
-    /// What is counted.
+    /// The metrics.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
@@ -360,7 +360,7 @@ impl Core {
         &self.keyrings
     }
 
-    /// What is wrong with this node.
+    /// The faults of this node.
     pub fn alarms(&self) -> &Alarms {
         &self.alarms
     }
@@ -397,7 +397,7 @@ impl Core {
     /// Runs a reading on the CPU pool.
     ///
     /// # Errors
-    /// What the reading says; `BUSY` when too much waits.
+    /// The errors of the reading; `BUSY` when too much waits.
     pub async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
@@ -422,7 +422,7 @@ impl Core {
         self.leader() == Some(self.config.id)
     }
 
-    /// What time it is, as far as this node can tell.
+    /// The time, as far as this node can tell.
     pub(crate) fn now_ms(&self) -> u64 {
         self.clocks.now_ms()
     }

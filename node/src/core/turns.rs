@@ -10,7 +10,7 @@ use sillage_proof::keys::AuthorId;
 use sillage_rules::codes::Code;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What a call is for. Each sort has turns of its own, so that a party's readings don't keep it from recording.
+/// The purpose of a call. Each sort has turns of its own, so that a party's readings don't keep it from recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Sort {
     /// `Submit`, `Authorize`.

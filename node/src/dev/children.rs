@@ -20,7 +20,7 @@ const STOP_GRACE: Duration = Duration::from_secs(12);
 pub(super) struct Process {
     /// As it is called in messages.
     pub name: String,
-    /// What is run.
+    /// The program that is run.
     pub program: PathBuf,
     /// Its command: `serve`, as a rule.
     pub command: &'static str,

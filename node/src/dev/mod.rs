@@ -28,7 +28,7 @@ use crate::init::{self, InitError};
 use crate::pid;
 use crate::place::{PlaceError, Said};
 
-/// What `dev` is asked for.
+/// The options of `dev`.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Where the files are or go.
@@ -49,9 +49,9 @@ pub struct Options {
     pub connector: bool,
     /// Also run a portal, on the three ports after the connector's; a log that had one keeps it.
     pub portal: bool,
-    /// Who else cosigns checkpoints: in place of those that were named before, unless there is none here.
+    /// The witnesses, which cosign checkpoints, too: in place of those that were named before, unless there is none here.
     pub witnesses: Vec<WitnessConfig>,
-    /// What the folder is, where it isn't where its nodes ran.
+    /// The reason why the folder isn't where its nodes ran.
     pub said: Said,
     /// How long to wait for the nodes to serve.
     pub wait: Duration,
@@ -180,7 +180,7 @@ impl Node {
     }
 }
 
-/// What a test log consists of.
+/// The parts of a test log.
 struct Parts {
     nodes: Vec<Node>,
     gateway: Option<Gateway>,

@@ -193,7 +193,7 @@ fn default_origin(dir: &Path) -> String {
     }
 }
 
-/// What has to be changed of the files, for these options.
+/// The changes of the files that these options need.
 fn reopen(dir: &Path, options: &Options, edits: &mut Edits) -> Result<(), DevError> {
     let genesis = genesis(dir)?;
     let (here, origin) = (ids(dir)?, genesis.origin.as_str());

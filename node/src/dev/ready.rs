@@ -1,4 +1,4 @@
-//! Whether the nodes serve: a leader that all of them know, the feature level that each of them knows, and an answer from each, over mutual TLS with the profile.
+//! Readiness of the nodes: a leader that all of them know, the feature level that each of them knows, and an answer from each, over mutual TLS with the profile.
 
 use std::path::Path;
 use std::time::Duration;
@@ -50,7 +50,7 @@ fn clients(profile_file: &Path, nodes: &[Node]) -> Result<Vec<(u64, Client)>, De
     nodes.iter().map(client).collect::<Result<_, _>>().map_err(|error| wrong(error.to_string()))
 }
 
-/// What one node says.
+/// The status of one node.
 struct HealthAnswer {
     status: NodeStatus,
     /// The number of the node set that it knows, and the ids in it.

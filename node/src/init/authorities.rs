@@ -1,4 +1,4 @@
-//! Who founds a log: its authorities, and how many of them sign what touches many.
+//! The founders of a log: its authorities, and how many of them sign what touches many.
 //!
 //! The first authority's files stand in the folder of the deployment. Each further one has a folder of its own, complete in
 //! itself, so that it can be carried to its holder:

@@ -11,7 +11,7 @@ use sillage_rules::will::issuer::Issuer;
 
 use crate::tls::SpkiSha256;
 
-/// What a log is to be.
+/// The terms of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogTerms {
     /// Its name, on the first line of its checkpoints.
@@ -74,7 +74,7 @@ pub struct PartyTerms {
     pub name: String,
     /// Its first key.
     pub key: PublicKey,
-    /// What it may do.
+    /// Its roles.
     pub roles: Roles,
     /// Of the certificate that it calls with.
     pub spki_sha256: SpkiSha256,

@@ -131,7 +131,7 @@ fn join(host: &str, port: u16) -> String {
 pub struct Plan {
     /// Where its files go.
     pub dir: PathBuf,
-    /// What the log is to be.
+    /// The terms of the log.
     pub terms: LogTerms,
     /// Its nodes.
     pub nodes: Vec<NodePlan>,
@@ -149,7 +149,7 @@ pub struct Plan {
     pub limits: LimitsConfig,
     /// Also a gateway: its party and its folder.
     pub gateway: Option<GatewayPlan>,
-    /// Who else cosigns checkpoints.
+    /// The witnesses, which cosign checkpoints, too.
     pub witnesses: Vec<WitnessConfig>,
 }
 
@@ -226,7 +226,7 @@ pub fn create(plan: &Plan) -> Result<(), InitError> {
     write_common(plan, &keys, &vkeys, (&ca.own.cert_pem, &genesis))
 }
 
-/// What a profile that isn't the authority's may be: everything, but neither the authority nor one certain patient.
+/// The roles of a profile that isn't the authority's: all of them, but neither the authority nor one certain patient.
 pub fn profile_roles() -> Roles {
     let signs = Roles::RECORDER | Roles::EMERGENCY | Roles::REVIEWER | Roles::CONSENT_DESK | Roles::IDENTITY;
     signs | Roles::DECIDER | Roles::TAG | Roles::READER | Roles::AUDITOR | Roles::OPERATOR

@@ -24,7 +24,7 @@ pub struct Certified {
     pub cert_pem: String,
     /// The private key, PEM. Secret.
     pub key_pem: zeroize::Zeroizing<String>,
-    /// What the ledger knows the holder by.
+    /// The hash by which the ledger knows the holder.
     pub spki_sha256: SpkiSha256,
 }
 

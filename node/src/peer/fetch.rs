@@ -91,7 +91,7 @@ struct Part<'w> {
     hasher: Sha256,
     /// True if nothing of this fetch has come yet.
     is_first: bool,
-    /// What the peer says of the whole file.
+    /// The peer's hash of the whole file.
     told: Option<[u8; 32]>,
 }
 

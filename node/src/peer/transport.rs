@@ -92,7 +92,7 @@ impl PeerTransport {
         self.stopping.send_replace(true);
     }
 
-    /// Whom to tell that a peer can't be reached; said once, when the replica runs.
+    /// The replica, which is told that a peer can't be reached; said once, when the replica runs.
     pub fn on_unreachable(&self, tell: Unreachable) {
         let twice = self.unreachable.set(tell).is_err();
         assert!(!twice, "one replica runs over a transport");

@@ -22,7 +22,7 @@ use tonic::service::Routes;
 
 use crate::core::Core;
 
-/// What is answered on the client port.
+/// The calls that are answered on the client port.
 pub fn routes(core: Arc<Core>) -> Routes {
     let bytes_max = core.config().limits.request_bytes_max;
     let service = ledger::LedgerService::new(Arc::clone(&core));
@@ -32,7 +32,7 @@ pub fn routes(core: Arc<Core>) -> Routes {
     Routes::from(router.layer(axum::middleware::from_fn(status::explain)))
 }
 
-/// What is answered on the peer port. Only the nodes of the present node set get through the TLS handshake; each call checks again.
+/// The calls that are answered on the peer port. Only the nodes of the present node set get through the TLS handshake; each call checks again.
 pub fn peer_routes(core: Arc<Core>) -> Routes {
     let bytes_max = core.config().limits.peer_message_bytes_max;
     let service = PeerServer::new(peer::PeerService::new(core))

@@ -124,7 +124,7 @@ pub(super) async fn handle_patient_entries(
     Ok(page)
 }
 
-/// Who may read the trace of a patient: readers of any; a patient its own, under both tags; a portal that of a patient with an open
+/// The readers of a patient's trace: readers of any; a patient its own, under both tags; a portal that of a patient with an open
 /// session. An auditor replays entries, for
 /// which no payload need be opened.
 async fn reader_of<T>(core: &Core, request: &Request<T>, tag: &[u8]) -> Result<Party, Refusal> {

@@ -9,10 +9,10 @@ use super::caller::with_role;
 use crate::core::disclose::Disclosed;
 use crate::core::{Core, voided};
 
-/// What a page costs of what a caller may have opened in a second.
+/// The cost of a page, of what a caller may have opened in a second.
 const PAGE_COST: u64 = 100;
 
-/// What an act would void, for the authority.
+/// The records that an act would void, for the authority.
 pub(super) async fn handle_preview_voiding(
     core: &Core,
     request: Request<PreviewVoidingRequest>,

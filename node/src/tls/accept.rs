@@ -33,7 +33,7 @@ use super::reserve::{Evicted, Reserve};
 use super::{Caller, SpkiSha256, spki_sha256};
 use crate::metrics::{Metrics, PortLabel};
 
-/// What a port has room for.
+/// The room of a port.
 #[derive(Clone, Copy, Debug)]
 pub struct AcceptLimits {
     /// Connections that are through the handshake.
@@ -48,7 +48,7 @@ pub struct AcceptLimits {
     pub silence_max: Duration,
 }
 
-/// What tonic serves.
+/// A connection that tonic serves.
 pub type Incoming = ReceiverStream<io::Result<Connection>>;
 
 /// Accepts on `listener` until the returned stream is dropped. `port` is the metrics' label.

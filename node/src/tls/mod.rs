@@ -28,7 +28,7 @@ pub type SpkiSha256 = [u8; 32];
 /// The name that every node's certificate carries, beside its own `node-<id>`.
 pub const SERVER_NAME: &str = "sillage-node";
 
-/// Who is at the other end of a connection: in the extensions of every request.
+/// The other end of a connection: in the extensions of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// Of the certificate that it proved to hold the key of.

@@ -135,7 +135,7 @@ pub fn two_tags(core: &Core, n: u8) -> TwoTags {
 /// A request, and what proves its two tags.
 pub type Question = (DecisionRequest, TagPairing);
 
-/// What a doctor asks to read of a patient.
+/// A doctor's question to read something of a patient.
 pub fn request(of: &TwoTags, by: &str, items: &[&str]) -> Question {
     let item = |id: &&str| Item { id: (*id).to_owned(), category: "REPORT".to_owned(), ..Item::default() };
     let mut nonce = vec![0; 16];
@@ -259,7 +259,7 @@ pub fn client(core: &Arc<Core>, party: &Registered) -> LedgerClient<AsCaller> {
     LedgerClient::new(AsCaller { routes: service::routes(Arc::clone(core)), spki: party.spki })
 }
 
-/// What a refusal says.
+/// The words of a refusal.
 pub fn info(status: &tonic::Status) -> ErrorInfo {
     ErrorInfo::decode(status.details()).expect("details are an ErrorInfo")
 }

@@ -69,7 +69,7 @@ pub struct Deployment {
 /// A node that runs.
 pub struct Running {
     pub core: Arc<Core>,
-    /// What came on record, as only its ledger shows it.
+    /// The records, as only its ledger shows them.
     pub entries: EntryReader,
     pub metrics: Metrics,
     /// Its own: what the node has spawned ends with it, connections included.
@@ -202,14 +202,14 @@ impl Running {
     }
 }
 
-/// What is signed of a record. One that breaks the rules is filed nowhere: anything will do.
+/// The part of a record that is signed. One that breaks the rules is filed nowhere: anything will do.
 pub fn leaf(salt: &[u8; 16], record: &[u8]) -> BatchLeaf {
     let hash = record_hash(salt, record);
     let nowhere = BatchLeaf { kind: 0, stated: 0, tag: [0; 32], record_hash: hash };
     ParsedRecord::parse(record).map_or(nowhere, |record| record.batch_leaf(hash))
 }
 
-/// Who signs batches.
+/// The signer of batches.
 pub struct Author {
     key: SigningKey,
     seq: u64,

@@ -1,7 +1,6 @@
 //! A service's key is stolen, with its certificate. For each role, and for sets of roles that services have, the thief
 //! tries every kind and every call against patients and structures that are none of the service's. What comes of it is the
 //! table of `docs/threat-model.md`, row by row: the test compares.
-//!
 //! To say more of a key, add a column: a function of the thief that gives a cell.
 
 use std::collections::BTreeSet;

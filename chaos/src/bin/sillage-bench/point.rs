@@ -13,11 +13,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-/// What is not counted at the beginning: connections open, caches fill.
+/// Time at the beginning that isn't counted: connections open, caches fill.
 const RAMP: Duration = Duration::from_millis(700);
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What to measure.
+/// The point to measure.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     /// Records of a batch.

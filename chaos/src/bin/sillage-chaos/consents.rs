@@ -53,7 +53,7 @@ pub struct Consents {
     tasks: JoinSet<Result<(), LoadError>>,
 }
 
-/// What came of one run.
+/// The outcome of one run.
 #[derive(Default)]
 pub struct Seen {
     /// Changes of consent that were acknowledged.
@@ -104,7 +104,7 @@ impl Consents {
     /// Waits for the last answers.
     ///
     /// # Errors
-    /// What the ledger refused, or left without an answer.
+    /// Requests that the ledger refused, or left without an answer.
     pub async fn end(&mut self) -> Result<(), Error> {
         while let Some(ended) = self.tasks.join_next().await {
             ended??;
@@ -115,7 +115,7 @@ impl Consents {
     /// Everything healed and read into the book: the traces of this run's patients, against what was seen.
     ///
     /// # Errors
-    /// What must not be.
+    /// Observations that must not be.
     pub async fn audit(&mut self, book: &Book) -> Result<Seen, Error> {
         let session = Session::open(Profile::load(&self.profile)?, TIMEOUTS).await?;
         let patients = std::mem::take(&mut self.patients);

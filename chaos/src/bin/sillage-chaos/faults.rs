@@ -1,4 +1,4 @@
-//! What happens to the nodes during a run: one thing after the other, at random moments.
+//! The faults of the nodes during a run: one thing after the other, at random moments.
 
 use super::Error;
 use rustix::process::Signal;

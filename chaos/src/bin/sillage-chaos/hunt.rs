@@ -27,7 +27,7 @@ pub enum Until {
     Over(Duration),
 }
 
-/// What to hunt with.
+/// The means of a hunt.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Kinds of faults.
@@ -39,7 +39,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What the arguments ask for. `None`: no hunt, but the runs of kills and stops.
+    /// The hunt that the arguments ask for. `None`: no hunt, but the runs of kills and stops.
     pub fn asked(args: &Args) -> Option<Self> {
         let until = match args.minutes {
             Some(minutes) => Until::Over(Duration::from_secs_f64(minutes * 60.0)),

@@ -40,7 +40,7 @@ pub enum Kind {
     ClockFrozen,
 }
 
-/// What a fault can't be made without.
+/// A tool without which a fault can't be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// Nothing but processes and folders.
@@ -74,7 +74,7 @@ impl Kind {
         Self::ClockFrozen,
     ];
 
-    /// What it needs.
+    /// The tools that it needs.
     pub fn need(self) -> Need {
         match self {
             Self::Partition | Self::OneWay | Self::Ring => Need::Network,

@@ -1,4 +1,4 @@
-//! What breaks real nodes under load loses nothing that was acknowledged, and repeats nothing: shown on real processes.
+//! Faults of real nodes under load lose nothing that was acknowledged, and repeat nothing: shown on real processes.
 //!
 //! Five ways to use it, each on one cluster that lives through everything, so that each fault begins with what the ones
 //! before left behind:
@@ -91,7 +91,7 @@ fn minutes(text: &str) -> Result<f64, String> {
 /// Why it stopped.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// What is to be done, of what this machine allows.
+/// The work to be done, of that which this machine allows.
 enum Task {
     Runs,
     Hunt(Plan),

@@ -16,7 +16,7 @@ pub struct Struck {
     pub outage: Option<Duration>,
 }
 
-/// What a hunt came to.
+/// The result of a hunt.
 #[derive(Debug, Default)]
 pub struct Report {
     /// The faults.

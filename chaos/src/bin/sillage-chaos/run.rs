@@ -34,7 +34,7 @@ const PATIENTS: usize = 200;
 /// majority's clocks allow, and as long as it may take to read a node's answer.
 const AHEAD_MAX: Duration = Duration::from_millis(1_000);
 
-/// What lives through all runs.
+/// The parts that live through all runs.
 pub struct Bench {
     /// The way to the ledger.
     pub link: Link,
@@ -57,14 +57,14 @@ pub struct Bench {
     pub strangers: Strangers,
 }
 
-/// What is being recorded and watched until [`Bench::end`].
+/// The load and the watch until [`Bench::end`].
 pub struct Load {
     stop: Arc<AtomicBool>,
     sending: JoinSet<Result<Writer, LoadError>>,
     looked: JoinHandle<Vec<NodeStatus>>,
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// Records acknowledged.
@@ -78,7 +78,7 @@ pub struct Outcome {
     longest: Duration,
     size: u64,
     terms: usize,
-    /// What must not be.
+    /// Observations that must not be.
     pub findings: Vec<String>,
 }
 
@@ -162,7 +162,7 @@ impl Bench {
         })
     }
 
-    /// What is being acknowledged.
+    /// The records that are being acknowledged.
     pub fn tally(&self) -> &Tally {
         &self.tally
     }

@@ -1,4 +1,4 @@
-//! What decisions cost: a second and in waiting, beside a plain record, on a ledger of three nodes with everything on.
+//! The cost of decisions: a second and in waiting, beside a plain record, on a ledger of three nodes with everything on.
 //!
 //! [`ward`] puts directives on file; [`point`] asks, or records, for some seconds with so many clients; [`report`] prints
 //! a table, Markdown or JSON. Under three minutes in all.

@@ -15,16 +15,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-/// What is not counted at the beginning: connections open, caches fill.
+/// Time at the beginning that isn't counted: connections open, caches fill.
 const RAMP: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a client does over and over.
+/// The work that a client does over and over.
 #[derive(Clone, Debug, Default)]
 pub struct Work {
     /// As the table says it.
     pub what: String,
-    /// Who is asked for; nobody: one record is appended instead.
+    /// The patients who are asked for; nobody: one record is appended instead.
     pub patients: Arc<[TwoTags]>,
     /// Directives on file of each.
     pub directives: usize,
@@ -44,7 +44,7 @@ pub struct Plan {
 /// The result.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Point {
-    /// What was done.
+    /// The work that was done.
     pub what: String,
     /// Directives on file of the patient, or of each.
     pub directives: usize,

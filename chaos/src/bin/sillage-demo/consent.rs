@@ -20,7 +20,7 @@ const GLASS: &str = "urgence-1";
 /// For how long the patient lets the doctor read.
 const DAYS_MS: u64 = 30 * 24 * 3_600_000;
 
-/// Who takes part.
+/// The people who take part.
 struct Cast<'a> {
     lang: Lang,
     dir: &'a Path,
@@ -153,7 +153,7 @@ impl Cast<'_> {
     }
 }
 
-/// Who asks, on the command line.
+/// The asker, on the command line.
 fn by(who: &Actor) -> [&str; 8] {
     [
         "--actor",

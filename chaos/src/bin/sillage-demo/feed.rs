@@ -23,7 +23,7 @@ const BATCH_SPAN_MS: u64 = 10 * 60_000;
 /// How long a batch may stay without an answer before the demonstration gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What came of it.
+/// The outcome.
 pub struct Fed {
     /// Every acknowledged batch.
     pub acked: Vec<Acked>,
@@ -42,7 +42,7 @@ struct Post {
     batches: Vec<Batch>,
 }
 
-/// What a service sends at once.
+/// Records that a service sends at once.
 struct Batch {
     /// When the first of them happened, milliseconds.
     from_ms: u64,

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Heavy {
     /// How many.
     pub entries: u64,
-    /// Who.
+    /// The patient.
     pub identity: TagRequest,
 }
 

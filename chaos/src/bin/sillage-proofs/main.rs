@@ -1,4 +1,4 @@
-//! What proofs cost in a large log: bytes and milliseconds, to make and to verify.
+//! The cost of proofs in a large log: bytes and milliseconds, to make and to verify.
 //!
 //! [`feed`] fills a log of real nodes with the wanted number of events of so many patients; [`measure`] asks it for proofs
 //! as any client would and verifies them with the code that any verifier runs. With `--keep DIR` the bundles are left as

@@ -26,7 +26,7 @@ const VERIFICATIONS: usize = 9;
 /// One kind of proof.
 #[derive(Debug, Serialize)]
 pub struct Cost {
-    /// What is proven.
+    /// The thing that is proven.
     pub what: String,
     /// Its size.
     pub bytes: usize,

@@ -47,7 +47,7 @@ fn node_key(id: u64) -> SigningKey {
     key(1_000 + id)
 }
 
-/// What all nodes of a run have in common.
+/// The parts that all nodes of a run have in common.
 pub(crate) struct Kit {
     pub genesis: Vec<u8>,
     origin: Origin,
@@ -261,7 +261,7 @@ fn stream(key: &SigningKey) -> StreamId {
     StreamId::new(&AuthorId::of_first_key(&key.public_key()), LABEL)
 }
 
-/// What is recorded under this name: consent that is given and taken back, deposits, accesses; each patient has
+/// The records under this name: consent that is given and taken back, deposits, accesses; each patient has
 /// records of several authors.
 fn story(id: RecordId) -> Vec<v1::Record> {
     let (author, round) = (id.stream, id.sequence / 5);

@@ -42,9 +42,9 @@ pub(crate) struct Real {
     folder: TempDir,
     /// Numbers the copies in the folder.
     copies: u64,
-    /// What a crash leaves.
+    /// The part that a crash leaves.
     flushed: PathBuf,
-    /// Who the members are as of the last flush.
+    /// The members as of the last flush.
     flushed_members: Members,
     members: Members,
     has_other_keys: bool,

@@ -1,4 +1,4 @@
-//! What a simulated replica applies, and the snapshots of it.
+//! The applying of a simulated replica, and its snapshots.
 
 use super::*;
 

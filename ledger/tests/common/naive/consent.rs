@@ -1,4 +1,4 @@
-//! What decides, in clear and without anything kept: every question is answered from all records since the beginning.
+//! Decisions in clear and without anything kept: every question is answered from all records since the beginning.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,7 +37,7 @@ pub struct Consent {
     pub caps: RecordCaps,
 }
 
-/// Whose an item is, and the records of its first and last deposit.
+/// The owner of an item, and the records of its first and last deposit.
 #[derive(Clone)]
 struct Owned {
     tag: Tag,
@@ -151,7 +151,7 @@ impl Consent {
         Ok(())
     }
 
-    /// What every item is by all that is known now of which tags are one patient's: `pair` too.
+    /// The owner of every item by all that is known now of which tags are one patient's: `pair` too.
     fn items(&self, pair: Option<(Tag, Tag)>) -> BTreeMap<String, Owned> {
         let mut items: BTreeMap<String, Owned> = BTreeMap::new();
         let pairs: BTreeMap<Tag, Tag> = self.pairs.iter().map(|(open, secret)| (*open, *secret)).chain(pair).collect();

@@ -31,7 +31,7 @@ pub struct Signed {
 }
 
 impl Signed {
-    /// What it says and who said so.
+    /// Its content, and the node that sent it.
     pub fn verified(&self) -> &Verified {
         &self.verified
     }

@@ -15,7 +15,7 @@ const CHANGED_MAX: u64 = 20_000;
 /// Version of the command.
 const COMMAND_VERSION: u32 = 2;
 
-/// What came since the last index commit.
+/// Entries since the last index commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pending {
     /// True if any entry came.

@@ -62,7 +62,7 @@ pub enum Never {
 pub struct Unreadable;
 
 impl Cosigned {
-    /// What is on disk.
+    /// The content on disk.
     ///
     /// # Errors
     /// When it can't be understood.
@@ -78,7 +78,7 @@ impl Cosigned {
         notes.put(COSIGNED_NOTE, self.encode(), done);
     }
 
-    /// What it will be after `size` with `root` was cosigned at `now_s`. Time doesn't go back, but from a clock that ran ahead
+    /// The content after `size` with `root` was cosigned at `now_s`. Time doesn't go back, but from a clock that ran ahead
     /// by more than [`COMES_BACK_S`].
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use crate::core::now_ms;
 /// Cosignatures by keys that aren't nodes', kept for one checkpoint: witnesses and auditors.
 const OTHERS_MAX: usize = 64;
 
-/// Who cosigned.
+/// The cosigners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
     /// A node of the group.
@@ -44,7 +44,7 @@ pub struct Cosignature {
 /// A checkpoint of this log whose log signature was verified, with the cosignatures that were.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
-    /// What was signed.
+    /// The checkpoint that was signed.
     pub checkpoint: Checkpoint,
     /// The log's own signature.
     pub log: NoteSignature,
@@ -100,7 +100,7 @@ impl Cosigners {
         Ok(VerifierKey::new(self.reader.genesis().origin.as_str(), KeyKind::Ed25519, key)?)
     }
 
-    /// Whose signatures count for the checkpoint of `size`.
+    /// The keys whose signatures count for the checkpoint of `size`.
     ///
     /// # Errors
     /// When the ledger can't be read.

@@ -37,7 +37,7 @@ const ASK_MAX: Duration = Duration::from_secs(5);
 /// Conflicts answered at once.
 const CONFLICTS_MAX: u32 = 2;
 
-/// Whether the witnesses have said what they know, since this process began.
+/// The answers of the witnesses about what they know, since this process began.
 #[derive(Debug)]
 pub struct WitnessAnswers {
     /// How many haven't answered yet.
@@ -70,12 +70,12 @@ impl WitnessAnswers {
     }
 }
 
-/// What is known of a witness.
+/// The knowledge about a witness.
 #[derive(Debug)]
 pub struct Feed {
     /// The size that it is thought to know; none before it was asked.
     old_size: Option<u64>,
-    /// What it cosigned last: the size, and when.
+    /// Its last cosignature: the size, and when.
     fed: Option<(u64, Instant)>,
     backoff: Duration,
     conflicts: u32,
@@ -89,7 +89,7 @@ pub struct Feed {
     heard: bool,
 }
 
-/// What to do after an answer.
+/// The next step after an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FeedStep {
     /// Nothing until there is something new.
@@ -270,7 +270,7 @@ async fn feed_once(
     feed.answered(size, &answer)
 }
 
-/// What a witness that says how many entries it knows is to this log.
+/// The standing of a witness that says how many entries it knows.
 enum Standing {
     /// It knows no more than this log holds, as far as can be told.
     Behind,
@@ -280,7 +280,7 @@ enum Standing {
     Proven,
 }
 
-/// What a witness that says it knows `known` entries is to this log, which this node leads.
+/// The standing of a witness that says it knows `known` entries of this log, which this node leads.
 async fn standing(core: &Arc<Core>, client: &WitnessClient, key: &VerifierKey, known: u64) -> Standing {
     // What the group has committed is applied first: a new leader may lag behind the one before.
     if core.up_to_date().await.is_err() {

@@ -29,7 +29,7 @@ use cosign::{Cosigned, Notes};
 use cosigners::Cosigners;
 use feeder::WitnessAnswers;
 
-/// What checkpointing works with. Its fields are used in this folder alone.
+/// The tools of checkpointing. Its fields are used in this folder alone.
 ///
 /// Locks, in the order in which they are taken:
 ///
@@ -40,15 +40,15 @@ use feeder::WitnessAnswers;
 pub(super) struct Checkpointing {
     /// The newest checkpoints.
     kept: Checkpoints,
-    /// Whose signatures count.
+    /// The keys whose signatures count.
     cosigners: Cosigners,
-    /// What this node has cosigned; held while it cosigns.
+    /// The checkpoints that this node has cosigned; held while it cosigns.
     cosigned: tokio::sync::Mutex<Cosigned>,
     /// The same, for a look.
     cosigned_last: Mutex<Cosigned>,
     /// Where it is kept for good.
     notes: Arc<dyn Notes>,
-    /// What proves the rotations up to this size is on disk.
+    /// The size up to which the proofs of rotations are on disk.
     proved: AtomicU64,
     /// When a checkpoint was last written to disk.
     remembered_at: Mutex<Option<tokio::time::Instant>>,
@@ -60,7 +60,7 @@ pub(super) struct Checkpointing {
     known: AtomicBool,
     /// The largest checkpoint that this node has given out; it has applied as much.
     covered: AtomicU64,
-    /// What the witnesses know, before this log grows.
+    /// The knowledge of the witnesses, before this log grows.
     asked: WitnessAnswers,
 }
 
@@ -87,12 +87,12 @@ impl Checkpointing {
         self.kept.newest()
     }
 
-    /// What is kept beside the Raft log.
+    /// The files that are kept beside the Raft log.
     pub(super) fn notes(&self) -> &dyn Notes {
         &*self.notes
     }
 
-    /// What the witnesses know, before this log grows.
+    /// The knowledge of the witnesses, before this log grows.
     pub(super) fn asked(&self) -> &WitnessAnswers {
         &self.asked
     }

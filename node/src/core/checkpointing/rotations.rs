@@ -1,4 +1,4 @@
-//! What proves a new key of the log or of a node, or another set of nodes: the first checkpoint that covers the act, signed
+//! Proofs of a new key of the log or of a node, or another set of nodes: the first checkpoint that covers the act, signed
 //! with the keys and by the nodes before it (`docs/formats.md` §12).
 //!
 //! Such a checkpoint can't be made later, for nobody cosigns a smaller size again. So the leader makes it before any

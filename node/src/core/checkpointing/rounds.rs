@@ -305,7 +305,7 @@ impl Core {
         }
     }
 
-    /// What came since the last index commit.
+    /// Entries since the last index commit.
     fn pending(&self) -> Pending {
         // Each command tells some more patients of what was voided: commits go on until all know.
         let telling = self.reader.is_telling_of_voided().unwrap_or_default();

@@ -122,7 +122,7 @@ impl Core {
         tokio::task::spawn_blocking(move || notes.put(CHECKPOINT_NOTE, note, Box::new(|| ())));
     }
 
-    /// What a peer shows, when it comes by: looked at for what it says of this node, then learnt beside.
+    /// Takes a checkpoint that a peer shows, when it comes by: looked at for what it says of this node, then learnt beside.
     ///
     /// # Errors
     /// `CORRUPT` when this node serves nothing.
@@ -149,7 +149,7 @@ impl Core {
         Ok(())
     }
 
-    /// What a peer is shown: the newest checkpoint that it cosigned, which tells it what it must remember; else the
+    /// The checkpoint that a peer is shown: the newest checkpoint that it cosigned, which tells it what it must remember; else the
     /// newest known here.
     pub fn newest_for(&self, peer: u64) -> String {
         let name = [node_name(&self.genesis.origin, peer)];

@@ -28,10 +28,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A cosignature from further in the future is a lie, in seconds.
 const FUTURE_S_MAX: u64 = 300;
-/// What a 409 carries.
+/// The content of a 409.
 const SIZE_CONTENT_TYPE: &str = "text/x.tlog.size";
 
-/// What a witness's answer comes to.
+/// The meaning of a witness's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WitnessAnswer {
     /// It cosigned; the line verifies.
@@ -151,7 +151,7 @@ impl WitnessClient {
         }
     }
 
-    /// What the witness cosigned last of the log `origin`, where it shows that to monitors. The note isn't verified.
+    /// The last checkpoint that the witness cosigned of the log `origin`, where it shows that to monitors. The note isn't verified.
     pub async fn latest(&self, origin: &str) -> Option<Vec<u8>> {
         let hash = hex::encode(sha256(&[origin.as_bytes()]).as_bytes());
         let request = Request::get(format!("{}/{hash}/checkpoint", self.url));

@@ -30,7 +30,7 @@ const AGAIN: Duration = Duration::from_secs(3);
 /// For the level to be raised.
 const RAISE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is under way, and what was done last.
+/// The work under way, and the last that was done.
 #[derive(Default)]
 struct Turn {
     asked: Option<(u64, Instant)>,
@@ -116,7 +116,7 @@ impl Turn {
 }
 
 impl Clocks {
-    /// Who should lead instead of this node: its clock is off, and a majority of others agree with each other.
+    /// The node that should lead instead of this one: its clock is off, and a majority of others agree with each other.
     fn successor(&self) -> Option<u64> {
         self.skew()?;
         let voters = self.voters();
@@ -132,7 +132,7 @@ impl Clocks {
         self.known.lock().level_of_all(nodes, (self.id, FEATURE_LEVEL), Instant::now())
     }
 
-    /// What a peer is told.
+    /// The word to a peer.
     fn question(&self, term: u64) -> StandingRequest {
         let clock_ms = self.own_ms();
         let group = self.group(clock_ms);
@@ -159,7 +159,7 @@ impl Clocks {
         self.known.lock().heard.insert(node, heard);
     }
 
-    /// What the leader said of the group's time.
+    /// Takes the leader's word on the group's time.
     fn take_told(&self, request: &StandingRequest) {
         let told = Told { group_ms: request.group_ms, latest_ms: request.latest_ms, at: Instant::now() };
         self.known.lock().told = Some(told);

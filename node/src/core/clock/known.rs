@@ -8,12 +8,12 @@ use sillage_proof::keys::PublicKey;
 use sillage_proto::internal::v1::{ClockAttestation, ClockEvidence};
 use sillage_rules::clock::CLOCK_LEAD_MS_MAX;
 
-/// What a node said counts for so long.
+/// A node's word counts for so long.
 const FRESH: Duration = Duration::from_secs(5);
 /// An answer that took longer says too little of when the clock was read to call a clock wrong by it.
 const SURE: Duration = Duration::from_millis(300);
 
-/// What a node answered to a leader.
+/// The answer of a node to a leader.
 #[derive(Debug, Clone)]
 pub(super) struct Heard {
     /// The term that the clock was attested in.
@@ -30,7 +30,7 @@ impl Heard {
         now.saturating_duration_since(self.answered) <= FRESH
     }
 
-    /// What its clock shows now, about.
+    /// The time that its clock shows now, about.
     fn now_ms(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.answered) + self.took() / 2;
         self.attestation.clock_ms.saturating_add(whole_ms(since))
@@ -41,7 +41,7 @@ impl Heard {
     }
 }
 
-/// What the leader said to this node.
+/// The word of the leader to this node.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Told {
     pub group_ms: u64,
@@ -52,7 +52,7 @@ pub(super) struct Told {
 /// The time of the group, as far as it is known here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Group {
-    /// What a majority has reached.
+    /// The time that a majority has reached.
     pub ms: u64,
     /// The latest clock.
     pub latest_ms: u64,
@@ -96,7 +96,7 @@ impl Known {
         Some(Group { ms: later(told.group_ms), latest_ms: later(told.latest_ms) })
     }
 
-    /// What a leader of `term` puts beside what it proposes, its own attestation included: the latest clocks of a majority,
+    /// The attestations that a leader of `term` puts beside a proposal, its own attestation included: the latest clocks of a majority,
     /// which are all that count. `None` while there is no majority.
     pub(super) fn evidence(
         &self,

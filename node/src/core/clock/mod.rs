@@ -36,20 +36,20 @@ const OWN_AGE_MAX: Duration = Duration::from_millis(100);
 /// This node's clock and what it should show, in milliseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockSkew {
-    /// What it shows.
+    /// The time that it shows.
     pub own_ms: u64,
     /// The middle of the other nodes' clocks, or what the leader takes the group's time to be.
     pub median_ms: u64,
 }
 
-/// What the leader says of the time beside what it proposes.
+/// The leader's word on the time, beside its proposal.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Stamp {
     /// The feature level.
     pub level: u32,
-    /// What the leader takes the time to be.
+    /// The leader's time.
     pub ms: u64,
-    /// What apply takes the time from; `None`: time stands still, or the level is below [`CLOCKS`].
+    /// The clocks from which apply takes the time; `None`: time stands still, or the level is below [`CLOCKS`].
     pub evidence: Option<ClockEvidence>,
     /// Ledger time as apply will find it, or a little later.
     pub ledger_ms: u64,
@@ -121,7 +121,7 @@ impl Clocks {
         (self.wall)()
     }
 
-    /// What time it is: by this node's clock, or, where that is off and the others' are known, by theirs.
+    /// The time: by this node's clock, or, where that is off and the others' are known, by theirs.
     pub fn now_ms(&self) -> u64 {
         let own_ms = self.own_ms();
         match self.group(own_ms) {
@@ -136,7 +136,7 @@ impl Clocks {
         self.group(own_ms).map_or(own_ms, |group| group.latest_ms.max(own_ms))
     }
 
-    /// What this node cosigns with: its own clock, but not later than the group's time allows. A leader that lies can
+    /// The time with which this node cosigns: its own clock, but not later than the group's time allows. A leader that lies can
     /// make it earlier, never later.
     pub fn cosigning_ms(&self) -> u64 {
         let own_ms = self.own_ms();

@@ -65,7 +65,7 @@ macro_rules! alarms {
                 match self { $(Self::$variant => Severity::$severity,)* }
             }
 
-            /// What is wrong and the way out.
+            /// The fault and the way out.
             pub const fn sentence(self) -> &'static str {
                 match self { $(Self::$variant => $sentence,)* }
             }
@@ -161,7 +161,7 @@ impl Alarms {
         }
     }
 
-    /// What was found to be damaged on disk.
+    /// The damage that was found on disk.
     pub fn rot(&self) -> Option<&Arc<RotRecord>> {
         self.0.rot.get()
     }

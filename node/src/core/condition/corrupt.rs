@@ -30,12 +30,12 @@ impl Corruption {
         Self { reason: OnceLock::new(), metrics, alarms }
     }
 
-    /// What is wrong; `None` while nothing is.
+    /// The fault; `None` while there is none.
     pub fn reason(&self) -> Option<&str> {
         self.reason.get().map(String::as_str)
     }
 
-    /// What callers are told.
+    /// The refusal that callers get.
     ///
     /// # Errors
     /// `CORRUPT` once something is wrong.

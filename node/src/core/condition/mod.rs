@@ -24,7 +24,7 @@ use crate::disk::FileMarker;
 use corrupt::Corruption;
 use room::DiskRoom;
 
-/// What is known of this node's own condition. Its fields are used in this folder alone.
+/// The node's own condition, as far as it is known. Its fields are used in this folder alone.
 ///
 /// Locks: `fsyncs_shown`, held while the histogram is brought up to the replica's counters.
 pub(super) struct Condition {

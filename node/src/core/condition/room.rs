@@ -86,7 +86,7 @@ impl DiskRoom {
     }
 }
 
-/// What this user may still write.
+/// The bytes that this user may still write.
 fn free_bytes(dir: &Path) -> std::io::Result<u64> {
     let stat = rustix::fs::statvfs(dir)?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))

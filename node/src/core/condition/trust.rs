@@ -1,4 +1,4 @@
-//! Whether this node may trust its own disk and state, as its replica says; and the marker of its disk, kept up to date.
+//! The trust of this node in its own disk and state, as its replica says; and the marker of its disk, kept up to date.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
@@ -71,7 +71,7 @@ impl Core {
         self.replica.snapshot_file(snapshot, file)
     }
 
-    /// What names lost entries: receipts and checkpoints are held against it.
+    /// The way to name lost entries: receipts and checkpoints are held against it.
     fn what_is_known(&self) -> String {
         let size = self.reader.tree_size().get();
         let newest = self.checkpointing.newest().map(|newest| newest.size);

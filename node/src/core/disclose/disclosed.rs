@@ -1,4 +1,4 @@
-//! What was found and isn't given yet, and what may be given. In a file of their own, so that no question can open them.
+//! Answers that were found and aren't given yet, and those that may be given. In a file of their own, so that no question can open them.
 
 use sillage_ledger::{Party, Refusal};
 use sillage_proof::keys::AuthorId;

@@ -34,7 +34,7 @@ const TAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Messages that wait to be taken.
 const MESSAGES_WAITING: usize = 2;
 
-/// What a call for entries is answered with.
+/// The answer to a call for entries.
 pub type Entries = ReceiverStream<Result<GetEntriesResponse, Status>>;
 
 impl Core {

@@ -101,7 +101,7 @@ const ENTRY_STREAMS_MAX: usize = 64;
 
 /// Something that a caller wants to read. Whether the caller may ask it is for the handler to say.
 pub trait Question: Send + 'static {
-    /// What is given.
+    /// The answer that is given.
     type Answer: Send + 'static;
 
     /// Rows that it looks at, at least. They are counted before anything is looked at.
@@ -116,7 +116,7 @@ pub trait Question: Send + 'static {
     /// Says in this node's own log that the caller asks it, never of whom.
     fn tell(&self, caller: &Party);
 
-    /// What a refusal with this code tells of, where it tells something: then its reading is on record, too.
+    /// The subject that a refusal with this code tells of, where it tells something: then its reading is on record, too.
     fn told_by_refusal(&self, _code: Code) -> Option<Subject> {
         None
     }
@@ -129,11 +129,11 @@ pub trait Question: Send + 'static {
     /// Finds the answer. Not for an async task.
     ///
     /// # Errors
-    /// What is wrong with the question; that the caller may not have this answer; a store that can't be read.
+    /// With the fault of the question; that the caller may not have this answer; a store that can't be read.
     fn find(self, access: &Access, caller: &Party) -> Result<Withheld<Self::Answer>, Refusal>;
 }
 
-/// What a question finds its answer with. Files of this folder alone can use it.
+/// The tools with which a question finds its answer. Files of this folder alone can use it.
 #[derive(Clone)]
 pub struct Access {
     opener: Opener,
@@ -146,7 +146,7 @@ impl Access {
     }
 }
 
-/// What disclosing works with: first of all the only reader of entries and payloads. Its fields are used in this folder alone.
+/// The tools of disclosing: first of all the only reader of entries and payloads. Its fields are used in this folder alone.
 ///
 /// Locks: each of the two quotas, the room of the streams and the keys of the cursors have one, held for one look or one change.
 pub(super) struct Disclosing {
@@ -198,7 +198,7 @@ pub(crate) fn tag_of(bytes: &[u8]) -> Result<[u8; 32], Refusal> {
 }
 
 impl Core {
-    /// What resolves identities.
+    /// The part that resolves identities.
     pub fn tags(&self) -> Arc<Tags> {
         Arc::clone(&self.disclosing.tags)
     }

@@ -46,7 +46,7 @@ pub const ACTOR_SYSTEM: &str = "urn:sillage:author";
 /// Entries that may be nothing but records of readings: what a reader left that looked a moment ago.
 const READINGS_LOOKED_AT: u64 = 64;
 
-/// What an answer shows of the log.
+/// The part of the log that an answer shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// Something of one patient's trace.
@@ -55,7 +55,7 @@ pub enum Subject {
     Register(BTreeSet<[u8; 32]>),
     /// Entries, by their indices.
     Entries(Range<u64>),
-    /// What the reader recorded itself, was asked, or is public by nature.
+    /// Content that the reader recorded itself, or was asked, or that is public by nature.
     Public,
 }
 
@@ -90,7 +90,7 @@ impl OnRecord {
     }
 }
 
-/// What of a patient's trace was read.
+/// The part of a patient's trace that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TracePart {
     /// A page of it.
@@ -99,7 +99,7 @@ pub enum TracePart {
     Proof,
     /// Entries with what leads to their authors.
     Entries,
-    /// What decides on the patient's data.
+    /// The rules on the patient's data.
     Rules,
     /// A page of the register of broken glass, with something of the patient on it.
     BreakGlass,
@@ -206,7 +206,7 @@ impl Reading {
         Ok(Self { record, events: request.events, once })
     }
 
-    /// Who read.
+    /// The reader.
     fn reader(&self) -> Option<AuthorId> {
         let record = ParsedRecord::parse(&self.record.record).ok()?;
         let id = hex::decode(&record.message().actor.as_ref()?.id).ok()?;

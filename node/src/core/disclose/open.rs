@@ -34,11 +34,11 @@ pub(super) struct OpenedEntry {
     /// The record's bytes; of a decision, `u32 length ‖ actor part ‖ private part`; empty where there is none or it was
     /// erased.
     pub(super) bytes: Vec<u8>,
-    /// What they say.
+    /// The record.
     pub(super) record: Option<Record>,
-    /// What they say, of a decision.
+    /// The two parts of a decision.
     pub(super) decision: Option<DecisionRecord>,
-    /// Whose batch it belongs to.
+    /// The party whose batch it belongs to.
     pub(super) author_id: Option<AuthorId>,
     /// The name of that service.
     pub(super) author: String,

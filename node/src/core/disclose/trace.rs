@@ -53,7 +53,7 @@ impl Question for TraceRequest {
     }
 }
 
-/// What a request asks for, checked.
+/// The wish of a request, checked.
 struct Filter<'a> {
     request: &'a TraceRequest,
     tag: [u8; 32],
@@ -169,7 +169,7 @@ fn is_of(wanted: &str, actor: &Actor) -> bool {
     wanted == actor.organisation || spelled(wanted) == spelled(&actor.organisation)
 }
 
-/// What an entry says, as far as one may ask by it.
+/// The content of an entry, as far as one may ask by it.
 struct RecordFacts<'a> {
     actor: Option<&'a Actor>,
     at_ms: u64,

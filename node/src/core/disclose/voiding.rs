@@ -1,4 +1,4 @@
-//! What an act would void: whose records, how many, and of which patients. No payload is opened, but which entries a party
+//! The records that an act would void: whose they are, how many, and of which patients. No payload is opened, but which entries a party
 //! signed, and under which tags, is told: so it is on record as the reading of these entries.
 
 use sillage_ledger::{Party, Refusal};

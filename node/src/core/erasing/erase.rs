@@ -117,7 +117,7 @@ impl Core {
         *known = held_back;
     }
 
-    /// What the leader does, if it is time. The obstacle is kept for callers who ask.
+    /// The leader's round, if it is time. The obstacle is kept for callers who ask.
     async fn erase_round(self: &Arc<Self>) {
         let notes = match self.erase_due().await {
             Ok(notes) => notes,
@@ -324,7 +324,7 @@ pub(super) fn prefixes_to_change(open: &[OpenErasure]) -> BTreeMap<TagPrefix, u3
     prefixes
 }
 
-/// What to do about a node that doesn't answer.
+/// The advice about a node that doesn't answer.
 pub(in crate::core) fn way_out(id: u64) -> String {
     format!("start it, or replace it (`sillage cluster member replace {id}`)")
 }

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use survivors::HeldBack;
 
-/// What erasing works with. Its fields are used in this folder alone.
+/// The tools of erasing. Its fields are used in this folder alone.
 ///
 /// Locks: `notes`, `oldest`, `held_back` and `asked_for_log_key` are each held for one look or one change. The keyring locks itself, and writes its file under that lock: it is called on blocking threads alone.
 pub(super) struct Erasing {
@@ -29,9 +29,9 @@ pub(super) struct Erasing {
     /// Someone asked not to wait for the interval.
     now: AtomicBool,
     wake: Arc<Notify>,
-    /// What holds the last round up, in plain words.
+    /// The obstacle of the last round, in plain words.
     notes: Mutex<Vec<String>>,
-    /// What other nodes last said: the oldest epoch that they hold of each prefix. It only rises.
+    /// The last word of the other nodes: the oldest epoch that they hold of each prefix. It only rises.
     oldest: Mutex<BTreeMap<u64, Vec<u32>>>,
     /// Old keys that this node mustn't destroy.
     held_back: Mutex<Vec<HeldBack>>,

@@ -21,7 +21,7 @@ pub struct HeldBack {
     pub reason: String,
 }
 
-/// What may be destroyed here, up to an epoch of each prefix, and what must not be.
+/// The keys that may be destroyed here, up to an epoch of each prefix, and what must not be.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Nothing that survives needs these.

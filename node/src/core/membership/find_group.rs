@@ -82,7 +82,7 @@ impl Core {
         }
     }
 
-    /// Whom to ask: the nodes that are known, then whoever is at their addresses by now. A proven answer needs no trust
+    /// The nodes to ask: those that are known, then whoever is at their addresses by now. A proven answer needs no trust
     /// in the sender, so any certificate of the log's authority will do.
     fn doors(&self) -> Vec<(String, Client)> {
         let limited = |client: Client| client.max_decoding_message_size(ANSWER_BYTES_MAX);

@@ -11,7 +11,7 @@ use sillage_rules::node_set::NodeSet;
 /// Raft's members, as they are applied here.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RaftMembers {
-    /// Whose votes count.
+    /// The nodes whose votes count.
     pub voters: Vec<u64>,
     /// In a joint step: whose votes count beside.
     pub voters_outgoing: Vec<u64>,

@@ -104,7 +104,7 @@ fn is_newcomer(own: u64, set: &NodeSet) -> bool {
     own > set.id_max
 }
 
-/// Whom this node knows: the nodes of the set; and those that its node.toml names with their certificates, as long as the
+/// The nodes that this node knows: those of the set; and those that its node.toml names with their certificates, as long as the
 /// set has never heard of them: an operator names one of today's for a node that was away. A new member, which the ledger
 /// here doesn't name yet, knows all that its node.toml names.
 fn places(config: &NodeConfig, reader: &LedgerReader, set: &NodeSet) -> Vec<Place> {

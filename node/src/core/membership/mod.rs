@@ -21,7 +21,7 @@ use crate::peer::transport::PeerTransport;
 use crate::tls::pin::Pins;
 use crate::tls::{self, SpkiSha256, TlsError};
 
-/// What membership works with. Its fields are used in this folder alone.
+/// The tools of membership. Its fields are used in this folder alone.
 ///
 /// Locks, in the order in which they are taken:
 ///
@@ -39,7 +39,7 @@ pub(super) struct Membership {
     proven: Mutex<Option<NodeSet>>,
     /// Since when this node leads, and in which term.
     leads_since: Mutex<Option<(u64, Instant)>>,
-    /// Whom this node, which was removed, asked to lead.
+    /// The nodes that this node, which was removed, asked to lead.
     heirs: Mutex<members::Heirs>,
     /// The log's next keys that were given out, by the set's epoch and the node that was to leave.
     next_log_keys: Mutex<BTreeMap<(u64, u64), SigningKey>>,

@@ -49,7 +49,7 @@ pub struct Admitted {
     pub batch: SealedBatch,
     /// True if it holds a record of an emergency.
     pub urgent: bool,
-    /// What it counts of its author's quota.
+    /// Its share of its author's quota.
     pub events: u32,
 }
 
@@ -64,7 +64,7 @@ pub struct Admission {
     keys: Mutex<HashMap<KeyId, PublicKey>>,
 }
 
-/// What was found of a party in one call: records name the same few structures and systems over and over.
+/// The findings about a party in one call: records name the same few structures and systems over and over.
 pub(super) type VouchedNames = HashSet<(Vouched, String)>;
 
 /// The patient whose device signs a batch or asks, as far as the tags before showed.
@@ -181,7 +181,7 @@ impl Admission {
         Ok(Admitted { batch, urgent, events })
     }
 
-    /// What may be said of a record that isn't on record yet: the group knows it, its signer may sign it, and vouches for whom
+    /// Checks a record that isn't on record yet: the group knows it, its signer may sign it, and vouches for whom
     /// it names.
     fn check_new(&self, party: &Party, record: &ParsedRecord, vouched: &mut VouchedNames) -> Result<(), Refusal> {
         if let Some(act) = record.act() {
@@ -431,7 +431,7 @@ pub(super) fn record_hashes(records: &[Plain]) -> Vec<Hash> {
     hashes
 }
 
-/// What can be seen without looking anything up.
+/// Checks that need no look-up.
 pub(crate) fn check_bounds(batch: &Batch) -> Result<Header, Refusal> {
     let malformed = |what: &str| Refusal::new(Code::MalformedRequest, what.to_owned());
     if batch.alg != u32::from(ALG_ED25519) {

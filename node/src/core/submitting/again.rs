@@ -46,7 +46,7 @@ impl Admission {
     }
 }
 
-/// What came of a batch when it was recorded, if its records are those of the header on record.
+/// The outcome of a batch when it was recorded, if its records are those of the header on record.
 fn recorded(batch: &Batch, found: &BatchHeader) -> Option<CommandOutcome> {
     // The signature covers the root; the records have to be those of the root.
     let records = batch.records.iter().map(Plain::parse).collect::<Result<Vec<_>, _>>().ok()?;

@@ -18,7 +18,7 @@ pub const REQUESTS_MAX: usize = 256;
 /// Records of the ledger itself in one command; applying refuses more.
 pub const RECORDS_MAX: usize = 1_024;
 
-/// What became of what was handed to the packer.
+/// The outcome of what was handed to the packer.
 #[derive(Debug)]
 pub enum PackerAnswer {
     /// It was applied after commit, or refused; this is what the ledger said.
@@ -33,12 +33,12 @@ pub enum PackerAnswer {
     Unknown,
 }
 
-/// What a leader puts into the log.
+/// The work that a leader puts into the log.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Work {
     /// Records of an author.
     Batch(SealedBatch),
-    /// What a requester asks to be decided.
+    /// Requests that are to be decided.
     Decision(SealedDecision),
     /// A record that the ledger makes itself.
     Record(LedgerRecord),
@@ -71,7 +71,7 @@ pub struct Waiting {
     pub work: Work,
     /// True if it is about an emergency.
     pub urgent: bool,
-    /// Who waits for the outcome.
+    /// The caller that waits for the outcome.
     pub answer: oneshot::Sender<PackerAnswer>,
 }
 
@@ -107,7 +107,7 @@ struct State {
     closed: bool,
 }
 
-/// What is bounded in a command.
+/// The bounds of a command.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Size {
     bytes: usize,

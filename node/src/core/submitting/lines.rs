@@ -12,7 +12,7 @@ pub const LINE_MS: u64 = 60_000;
 /// Lines kept. When all of so many are of the last minute, they are forgotten: each reader then has one line more.
 const LINES_MAX: usize = 65_536;
 
-/// What is known of one reader and one patient.
+/// The knowledge about one reader and one patient.
 #[derive(Debug, Default)]
 pub struct Line(Option<(LeafIndex, u64)>);
 

@@ -25,7 +25,7 @@ use inflight::Inflight;
 use lanes::Lanes;
 use lines::Lines;
 
-/// What submitting works with. Its fields are used in this folder alone.
+/// The tools of submitting. Its fields are used in this folder alone.
 ///
 /// Locks, in the order in which they are taken:
 ///

@@ -29,15 +29,15 @@ const VERSION_DECISIONS: u32 = 5;
 /// Called with what the entry did, on the thread that applied it.
 pub type Proposed = Box<dyn FnOnce(Result<Vec<CommandOutcome>, ProposeError>) + Send>;
 
-/// What the packer hands its work to.
+/// The side to which the packer hands its work.
 pub trait Log: Send + Sync + 'static {
-    /// What time it is, and what says so.
+    /// The time, and the clocks that say so.
     ///
     /// # Errors
     /// When this node can't lead yet, or doesn't.
     fn stamp(&self) -> Result<Stamp, NoStamp>;
 
-    /// What apply would say, as far as that can be said before. May panic on input that apply would panic on.
+    /// The answer that apply would give, as far as that can be said before. May panic on input that apply would panic on.
     ///
     /// # Errors
     /// When it would be refused.

@@ -30,7 +30,7 @@ const BACKOFF_MAX: Duration = Duration::from_millis(300);
 /// How often it is looked who leads, while something waits for that.
 const LEADER_LOOK: Duration = Duration::from_millis(10);
 
-/// What one attempt came to.
+/// The outcome of one attempt.
 #[derive(Debug)]
 pub(super) enum Attempt<T> {
     /// The ledger's answer.
@@ -47,13 +47,13 @@ pub(super) enum Attempt<T> {
 
 /// Something that a leader puts into the log.
 pub(in crate::core) trait Proposal: Sync {
-    /// What comes of it.
+    /// Its outcome.
     type Done: Send;
 
     /// As the packer takes it, and whether it is about an emergency.
     fn work(&self) -> (Work, bool);
 
-    /// What the ledger of the leader, here, says to it.
+    /// The answer of the leader's ledger, here.
     fn done(&self, core: &Core, outcome: CommandOutcome) -> impl Future<Output = Result<Self::Done, Refusal>> + Send;
 
     /// Tells whether this node, which leads, may propose it.
@@ -69,7 +69,7 @@ pub(in crate::core) trait Proposal: Sync {
         None
     }
 
-    /// What comes of it where a line stands for it already.
+    /// Its outcome where a line stands for it already.
     fn stood_for(&self, _line: LeafIndex) -> Option<Self::Done> {
         None
     }
@@ -83,7 +83,7 @@ pub(in crate::core) trait Proposal: Sync {
     fn forward(&self, client: Client) -> impl Future<Output = Result<Forwarded<Self::Done>, Status>> + Send;
 }
 
-/// What a leader answers to what was handed to it.
+/// The answer of a leader to what was handed to it.
 #[derive(Debug)]
 pub(in crate::core) struct Forwarded<T> {
     pub(in crate::core) done: Option<T>,
@@ -183,7 +183,7 @@ impl Core {
     /// verdict may only mean that this node lags: a party that was just registered through another node.
     ///
     /// # Errors
-    /// What the work says.
+    /// The errors of the work.
     pub(super) async fn unless_outdated<T, F>(&self, work: impl Fn() -> F) -> Result<T, Refusal>
     where
         F: Future<Output = Result<T, Refusal>>,

@@ -35,7 +35,7 @@ pub struct AdmittedRequests {
     pub decision: SealedDecision,
     /// True if the glass is broken in one of them.
     pub urgent: bool,
-    /// What they count of the requester's quota.
+    /// Their share of the requester's quota.
     pub events: u32,
 }
 
@@ -128,7 +128,7 @@ fn proven(
     Ok((parsed, Some(pairing)))
 }
 
-/// What can be seen without looking anything up.
+/// Checks that need no look-up.
 fn check_shape(asked: &AuthorizeRequest) -> Result<(KeyId, [u8; SIGNATURE_LEN]), Refusal> {
     let malformed = |what: &str| Refusal::new(Code::MalformedRequest, what.to_owned());
     if asked.alg != u32::from(ALG_ED25519) {

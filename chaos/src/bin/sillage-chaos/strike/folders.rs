@@ -7,7 +7,7 @@
 use super::{Error, Scene};
 use std::path::PathBuf;
 
-/// What takes the place of a node's data.
+/// The data that takes the place of a node's.
 enum Instead {
     Nothing { leave_empty: bool },
     Copy(PathBuf),

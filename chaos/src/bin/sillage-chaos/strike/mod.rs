@@ -36,15 +36,15 @@ const POLL: Duration = Duration::from_millis(20);
 /// Nodes on something that isn't their own data: what they say of themselves counts for nothing.
 pub type Strangers = Arc<Mutex<BTreeSet<u64>>>;
 
-/// What a fault works on.
+/// The object of a fault.
 pub struct Scene<'a> {
     /// The nodes.
     pub cluster: &'a mut Cluster,
-    /// What is at hand.
+    /// The tools at hand.
     pub tools: &'a mut Tools,
     /// The way to each node.
     pub watch: &'a Watch,
-    /// What is being acknowledged.
+    /// The records that are being acknowledged.
     pub tally: &'a Tally,
     /// Choices.
     pub dice: &'a mut Dice,
@@ -52,13 +52,13 @@ pub struct Scene<'a> {
     pub strangers: &'a Strangers,
     /// Faults are held for a third of the time.
     pub is_brief: bool,
-    /// What was done, in words.
+    /// The deed, in words.
     pub story: Vec<String>,
-    /// What must not be.
+    /// Observations that must not be.
     pub findings: Vec<String>,
 }
 
-/// What became of a node that should not go on.
+/// The fate of a node that should not go on.
 #[derive(Debug)]
 enum Verdict {
     /// It didn't start, and said why.
@@ -172,7 +172,7 @@ impl Scene<'_> {
         }
     }
 
-    /// What becomes of a node that was started although it must not go on. Takes as long as it serves.
+    /// The fate of a node that was started although it must not go on. Takes as long as it serves.
     async fn verdict(&mut self, id: u64) -> Result<Verdict, Error> {
         let (began, mut last) = (Instant::now(), Verdict::Silent);
         while began.elapsed() < REFUSAL_MAX {
