@@ -5,16 +5,20 @@
 //! The provider comes from npm, into a folder beside the build. Where that can't be, the stories say that they are skipped; in CI they
 //! fail.
 
+use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sillage_chaos::process::{free_ports, program};
 use sillage_client::author::{TagRequest, tags_of};
 use sillage_client::channel::Timeouts;
 use sillage_client::profile::Profile;
 use sillage_client::session::Session;
 use sillage_client::will::session_nonce;
-use sillage_portal::identity::{IdentityResolver as _, Resolved, claim::ByClaim};
+use sillage_portal::identity::{IdentityResolver as _, Resolved, Statements, claim::ByClaim};
 use sillage_portal::oidc::keys::ClientKeys;
 use sillage_portal::oidc::{Ask, Callback, Client, Login, LoginError, Settings};
 use sillage_proof::batch::Origin;
@@ -36,24 +40,32 @@ use sillage_tests::story::tell;
 use sillage_tests::world::{World, runtime};
 
 const CLIENT_ID: &str = "sillage-portal-of-the-tests";
-const RETURN: &str = "http://127.0.0.1:9/retour-fournisseur";
 const BYE: &str = "http://127.0.0.1:9/sortie";
 const ZOE: Patient = Patient(8_001);
+const PAUL: Patient = Patient(8_002);
+/// A portal that doesn't answer after this won't.
+const START_MAX: Duration = Duration::from_secs(60);
 
 /// The provider and this client's keys; none where the provider can't be had.
 struct House {
     there: Option<There>,
+    /// Three nodes that know the provider, once a story needs them.
+    world: Option<World>,
 }
 
 struct There {
     provider: Provider,
     keys: PathBuf,
-    _dir: tempfile::TempDir,
+    /// The first of the three ports of a portal that logs people in there.
+    ports: u16,
+    folder: PathBuf,
+    dir: tempfile::TempDir,
 }
 
 fn main() -> ExitCode {
     let begin = || {
-        let Some(folder) = npm::folder("portal") else { return House { there: None } };
+        let Some(folder) = npm::folder("portal") else { return House { there: None, world: None } };
+        let ports = free_ports(3).expect("free ports");
         let dir = tempfile::tempdir().expect("a folder");
         let keys = dir.path().join("keys.json");
         let text = ClientKeys::generate().expect("keys");
@@ -65,9 +77,11 @@ fn main() -> ExitCode {
                 "birthplace": "75101", "birthcountry": "99100", "ins": ZOE.ins(), "ins_oid": OID}},
             {"id": "paul", "claims": {"given_name": "Paul", "family_name": "DURAND", "birthdate": "1970-02-03", "gender": "male"}},
         ]);
-        let service = Registered { client_id: CLIENT_ID, redirect_uri: RETURN, after_logout: BYE, jwks: &public };
+        let redirect_uri = return_to(ports);
+        let service =
+            Registered { client_id: CLIENT_ID, redirect_uri: &redirect_uri, after_logout: BYE, jwks: &public };
         let provider = Provider::start(&folder, &service, &accounts);
-        House { there: Some(There { provider, keys, _dir: dir }) }
+        House { there: Some(There { provider, keys, ports, folder, dir }), world: None }
     };
     tell(
         begin,
@@ -84,20 +98,46 @@ fn main() -> ExitCode {
             a_client_with_another_key_is_refused,
             whoever_logs_out_is_led_back,
             the_ledger_takes_the_login_as_the_proof_of_a_will,
+            a_patient_logs_in_at_the_provider_in_a_browser,
+            the_login_process_states_whose_ins_it_is_where_the_provider_does_not,
         ],
     )
 }
 
+/// The address to which the browser returns: the second port of a portal is its login's.
+fn return_to(ports: u16) -> String {
+    format!("http://127.0.0.1:{}/retour-fournisseur", ports + 1)
+}
+
+impl House {
+    /// The provider, and nodes that know it.
+    fn with_nodes(&mut self) -> Option<(&There, &World)> {
+        let Self { there, world } = self;
+        let there = there.as_ref()?;
+        let world = world.get_or_insert_with(|| {
+            let world = World::begin();
+            publish(&world, there);
+            world
+        });
+        Some((there, world))
+    }
+}
+
 impl There {
-    fn settings(&self) -> Settings {
-        let text = format!(
-            "issuer = \"{}\"\nclient_id = \"{CLIENT_ID}\"\nredirect_uri = \"{RETURN}\"\npost_logout_redirect_uri = \"{BYE}\"\nkeys = \"{}\"\n\
+    /// The settings, as a configuration writes them.
+    fn settings_toml(&self) -> String {
+        format!(
+            "issuer = \"{}\"\nclient_id = \"{CLIENT_ID}\"\nredirect_uri = \"{}\"\npost_logout_redirect_uri = \"{BYE}\"\nkeys = \"{}\"\n\
              scopes = [\"openid\", \"given_name\", \"family_name\", \"birthdate\", \"gender\", \"ins\", \"ins_oid\"]\n\
              ins_claim = \"ins\"\noid_claim = \"ins_oid\"\nplain_loopback = true\n",
             self.provider.issuer,
+            return_to(self.ports),
             self.keys.display()
-        );
-        toml::from_str(&text).expect("settings")
+        )
+    }
+
+    fn settings(&self) -> Settings {
+        toml::from_str(&self.settings_toml()).expect("settings")
     }
 
     fn client(&self) -> Client {
@@ -310,11 +350,9 @@ fn whoever_logs_out_is_led_back(house: &mut House) {
 /// The provider's keys, published by an authority; a login at it, bound to a session's key; a decision that this key signs: recorded by
 /// three nodes. Each other login, session and patient is refused.
 fn the_ledger_takes_the_login_as_the_proof_of_a_will(house: &mut House) {
-    let Some(there) = &house.there else { return };
-    let world = World::begin();
+    let Some((there, world)) = house.with_nodes() else { return };
     let profile = world.profile();
     let origin = Origin::new(profile.origin.clone()).expect("a name");
-    publish(&world, there);
     let (session, client) = (SigningKey::generate().expect("randomness"), there.client());
     let log_in = |account: &str, session: &SigningKey| {
         let nonce = session_nonce(&origin, session.public_key().as_bytes());
@@ -339,7 +377,7 @@ fn the_ledger_takes_the_login_as_the_proof_of_a_will(house: &mut House) {
         will.userinfo = login.userinfo_of_will().to_owned();
         let line = RecordLine { will: Some(will.into()), ..line };
         let file = world.write(&format!("{name}.ndjson"), format!("{}\n", line.to_json()));
-        world.sillage_as(&without_test_issuer(&world), &["record", "--file", &file.to_string_lossy()])
+        world.sillage_as(&without_test_issuer(world), &["record", "--file", &file.to_string_lossy()])
     };
     let login = log_in("zoe", &session);
     let thief = SigningKey::generate().expect("randomness");
@@ -390,4 +428,136 @@ fn without_test_issuer(world: &World) -> PathBuf {
     let path = world.dir().join("service.toml");
     std::fs::write(&path, kept.join("\n")).expect("a profile");
     path
+}
+
+/// A portal that logs people in at the provider. Dropping it ends it.
+struct Portal {
+    children: Vec<Child>,
+    log: PathBuf,
+}
+
+impl Portal {
+    /// Registers its two parties, makes its folder, and puts the login at the provider in the place of that for development. `identity` are the
+    /// parts of the configuration that say whose INS it is.
+    fn start(world: &World, there: &There, name: &str, identity: &str) -> Self {
+        let [profile, login_profile] =
+            ["portal", "login"].map(|role| world.register(&format!("{name}-{role}"), role).display().to_string());
+        let (dir, log) = (world.path(name), world.path(&format!("{name}.log")));
+        let program = program("sillage-portal").unwrap_or_else(|error| panic!("{error}"));
+        let mut init = Command::new(&program);
+        init.arg("init").arg("--dir").arg(&dir).args(["--profile", &profile, "--login-profile", &login_profile]);
+        init.arg("--test-issuer").arg(world.dir().join("keys/test-issuer.key"));
+        let made = init.args(["--listen", &format!("127.0.0.1:{}", there.ports)]).output().expect("it runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let file = dir.join("login.toml");
+        let mut table: toml::Table = toml::from_str(&std::fs::read_to_string(&file).expect("made")).expect("TOML");
+        table.remove("dev");
+        let text = format!("{}\n[oidc]\n{}\n{identity}", toml::to_string(&table).expect("TOML"), there.settings_toml());
+        std::fs::write(&file, text).expect("a file");
+        let mut portal = Self { children: Vec::new(), log };
+        for (command, config) in [("login", "login.toml"), ("serve", "portal.toml")] {
+            let log = std::fs::File::options().create(true).append(true).open(&portal.log).expect("a log file");
+            let mut process = Command::new(&program);
+            process
+                .args([command, "--config"])
+                .arg(dir.join(config))
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(log);
+            portal.children.push(process.spawn().expect("it starts"));
+        }
+        let deadline = Instant::now() + START_MAX;
+        for port in there.ports..there.ports + 3 {
+            while TcpStream::connect(("127.0.0.1", port)).is_err() {
+                assert!(Instant::now() < deadline, "nobody listens on {port}: {}", portal.said());
+                sleep(Duration::from_millis(50));
+            }
+        }
+        portal
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Logs in through a browser; without an account the person stops. The page at the end says `reads`.
+    fn log_in(&self, there: &There, account: Option<(&str, &str)>, reads: &[&str]) {
+        let never = [ZOE.ins(), PAUL.ins(), "MARTIN".to_owned(), "DURAND".to_owned()];
+        let (account, acr) = account.unzip();
+        let base = format!("http://127.0.0.1:{}", there.ports);
+        let given = json!({"base": base, "account": account, "acr": acr, "reads": reads, "never": never});
+        let out = Command::new("node").arg(there.folder.join("login.mjs")).env("LOGIN", given.to_string()).output();
+        let out = out.expect("node is there");
+        assert!(out.status.success(), "{}\n{}", String::from_utf8_lossy(&out.stderr), self.said());
+    }
+}
+
+impl Drop for Portal {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            let _gone = child.kill();
+            let _status = child.wait();
+        }
+    }
+}
+
+/// Whether there is a browser; else it is said.
+fn has_browser() -> bool {
+    let found = ["chromium", "chromium-browser", "google-chrome"].into_iter().any(npm::on_path);
+    if !found {
+        npm::skipped("no Chromium; `cargo xtask test` installs it");
+    }
+    found
+}
+
+/// From the first page over the provider to the own trace, and each way in which that comes to nothing.
+fn a_patient_logs_in_at_the_provider_in_a_browser(house: &mut House) {
+    let Some((there, world)) = house.with_nodes().filter(|_| has_browser()) else { return };
+    let portal = Portal::start(world, there, "by-claim", "[identity]\nsource = \"claim\"\n");
+    portal.log_in(there, Some(("zoe", "eidas2")), &["Bonjour Zoé Marie MARTIN", "FranceConnect+, jusqu’à"]);
+    portal.log_in(there, Some(("zoe", "eidas1")), &["Cette connexion ne suffit pas", "Rien n’a été inscrit."]);
+    portal.log_in(there, None, &["Connexion annulée"]);
+    portal.log_in(there, Some(("paul", "eidas2")), &["Votre identité de santé n’a pas été trouvée"]);
+    there.provider.goes_wrong(&json!({"token": "idtoken", "signer": "stranger"}));
+    portal.log_in(there, Some(("zoe", "eidas2")), &["La réponse de connexion n’est pas valable"]);
+    there.provider.goes_wrong(&json!({"path": "/token", "answer": "redirect"}));
+    portal.log_in(there, Some(("zoe", "eidas2")), &["La réponse de connexion n’est pas valable"]);
+    there.provider.goes_right();
+    let said = portal.said();
+    assert!(
+        said.contains("OIDC_LEVEL") && said.contains("OIDC_SIGNATURE") && said.contains("OIDC_REDIRECTED"),
+        "{said}"
+    );
+    for text in [ZOE.ins().as_str(), "MARTIN", "Zoé", "eyJ"] {
+        assert!(!said.contains(text), "a log line holds {text}");
+    }
+    let shown = world.sillage(&["trace", "--patient", &ZOE.ins(), "--oid", OID, "--json"]).ok();
+    assert_eq!(shown.stdout.matches("session.opened").count(), 1, "one login came to a session: {shown}");
+}
+
+/// The provider knows an account and no INS, as FranceConnect: a resolver says the INS, and a statement carries it to the log.
+fn the_login_process_states_whose_ins_it_is_where_the_provider_does_not(house: &mut House) {
+    let Some((there, world)) = house.with_nodes().filter(|_| has_browser()) else { return };
+    let paul = there.log_in(&there.client(), &ask(Level::Substantial), Some("paul"), "eidas2").expect("a login");
+    let patients = json!({"patients": [{"sub": paul.person.sub, "ins": PAUL.ins(), "oid": OID}]});
+    let file = world.write("patients.json", patients.to_string());
+    let (keys, text) = (there.dir.path().join("statement.json"), ClientKeys::generate().expect("keys"));
+    sillage_client::profile::write_private(&keys, text.as_bytes()).expect("a file");
+    let issuer = "https://statements.example";
+    let statements =
+        Statements::new(issuer.to_owned(), CLIENT_ID.to_owned(), ClientKeys::parse(&text).expect("a file"));
+    let lists = (&["eidas2".to_owned()][..], &["eidas3".to_owned()][..]);
+    let act = statements.to_publish("Statements of the tests", lists).expect("a file");
+    let act = world.write("statements-issuer.json", act.to_string()).display().to_string();
+    world.sillage_as(&world.authority_file(), &["keys", "issuer", "--file", &act]).ok();
+    let identity = format!(
+        "[identity]\nsource = \"file\"\nfile = \"{}\"\n\n[statement]\nissuer = \"{issuer}\"\nkeys = \"{}\"\n",
+        file.display(),
+        keys.display()
+    );
+    let portal = Portal::start(world, there, "by-statement", &identity);
+    portal.log_in(there, Some(("paul", "eidas2")), &["Bonjour Paul DURAND"]);
+    portal.log_in(there, Some(("zoe", "eidas2")), &["Votre identité de santé n’a pas été trouvée"]);
+    let shown = world.sillage(&["trace", "--patient", &PAUL.ins(), "--oid", OID, "--json"]).ok();
+    assert_eq!(shown.stdout.matches("session.opened").count(), 1, "{shown}");
 }
