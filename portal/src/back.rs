@@ -24,8 +24,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
-use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sillage_client::ClientError;
@@ -36,7 +36,6 @@ use sillage_proof::tag::PatientTag;
 use sillage_proto::v1;
 
 use crate::config::LoginLink;
-use crate::web::listen::{certificates, roots};
 
 /// Where the page process asks for an offer.
 pub const EXCHANGE: &str = "/exchange";
@@ -244,8 +243,8 @@ impl Back {
             .map_err(|error| wrong(&error))?;
         let tls = match (&link.ca, &link.cert, &link.key) {
             (Some(ca), Some(cert), Some(key)) => {
-                let builder = builder.with_root_certificates(roots(ca).map_err(|error| wrong(&error))?);
-                let chain = certificates(cert).map_err(|error| wrong(&error))?;
+                let builder = builder.with_root_certificates(roots(ca)?);
+                let chain = certificates(cert)?;
                 builder.with_client_auth_cert(chain, private_key(key)?).map_err(|error| wrong(&error))?
             }
             // On loopback nothing is asked over TLS; no certificate would be taken.
@@ -292,6 +291,23 @@ impl Back {
         };
         tokio::time::timeout(TIME, exchange).await.unwrap_or(Err(BackError::Away))
     }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ClientError> {
+    let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        Ok(_) => Err(ClientError::reading(path, "no certificate in it")),
+        Err(error) => Err(ClientError::reading(path, error)),
+    }
+}
+
+fn roots(path: &Path) -> Result<rustls::RootCertStore, ClientError> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|error| ClientError::reading(path, error))?;
+    }
+    Ok(roots)
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, ClientError> {

@@ -4,38 +4,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+pub use sillage_web::config::ConfigError;
+use sillage_web::config::{check_positive, folder_of, read};
+use sillage_web::listen::Bounds;
+use sillage_web::tls::{CallerCertificate, Tls, TlsError, Versions};
+use tokio_rustls::TlsAcceptor;
 
 use crate::{identity, oidc};
-
-/// Why a configuration can't be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file can't be read.
-    #[error("can't read {path}: {source}; give the configuration with --config FILE")]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// The system's answer.
-        source: std::io::Error,
-    },
-    /// It isn't TOML, or says something that we don't know.
-    #[error("{path}: {message}")]
-    Parse {
-        /// Which file.
-        path: PathBuf,
-        /// Where and what, as the TOML parser says it.
-        message: String,
-    },
-    /// It is understood, but can't be.
-    #[error("{path}: {message}")]
-    Invalid {
-        /// Which file.
-        path: PathBuf,
-        /// The contradiction, and the way out.
-        message: String,
-    },
-}
 
 /// `portal.toml`: the page process.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -219,11 +194,10 @@ const fn default_streams() -> usize {
     4
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
-    let text = std::fs::read_to_string(path);
-    let text = text.map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    toml::from_str(&text).map_err(|error| ConfigError::Parse { path: path.to_owned(), message: error.to_string() })
-}
+/// Where a configuration comes from.
+const WAY_OUT: &str = "`sillage-portal init` writes one for development; give it with --config FILE";
+/// A session's cookies are up to 16 kB.
+const HEADER_BYTES_MAX: usize = 32 << 10;
 
 /// An origin is a scheme and a host, and maybe a port: no path, and no slash at its end.
 fn check_origin(field: &str, text: &str) -> Result<(), String> {
@@ -253,7 +227,7 @@ fn check_listen(field: &str, listen: SocketAddr, tls: Option<&TlsConfig>) -> Res
 
 impl Limits {
     fn check(&self) -> Result<(), String> {
-        let positive = [
+        check_positive([
             ("connections_max", self.connections_max as u64),
             ("connections_per_address_max", self.connections_per_address_max as u64),
             ("handshake_timeout_ms", self.handshake_timeout_ms),
@@ -263,17 +237,38 @@ impl Limits {
             ("requests_max", self.requests_max as u64),
             ("ledger_timeout_ms", self.ledger_timeout_ms),
             ("logins_per_minute_max", self.logins_per_minute_max as u64),
-        ];
-        match positive.into_iter().find(|(_, value)| *value == 0) {
-            Some((name, _)) => {
-                Err(format!("limits.{name} is 0: nothing would be served; give a number, or leave it out"))
-            }
-            None => Ok(()),
+        ])
+    }
+
+    /// The bounds of a port.
+    pub fn bounds(&self) -> Bounds {
+        Bounds {
+            connections_max: self.connections_max,
+            connections_per_address_max: self.connections_per_address_max,
+            handshake_timeout_ms: self.handshake_timeout_ms,
+            header_timeout_ms: self.header_timeout_ms,
+            header_bytes_max: HEADER_BYTES_MAX,
+            connection_ms_max: self.connection_ms_max,
+            shutdown_grace_ms: self.shutdown_grace_ms,
+            ..Bounds::default()
         }
     }
 }
 
 impl TlsConfig {
+    /// Our side of TLS. With `client_ca`, a caller shows a certificate of it.
+    ///
+    /// # Errors
+    /// When a file can't be read, or certificate and key don't go together.
+    pub fn acceptor(&self) -> Result<TlsAcceptor, TlsError> {
+        let callers = match &self.client_ca {
+            Some(ca) => CallerCertificate::Required(ca.clone()),
+            None => CallerCertificate::NotAsked,
+        };
+        let versions = Versions::Tls12AndTls13;
+        Tls { cert: &self.cert, key: &self.key, callers, versions, protocols: &["http/1.1"] }.acceptor()
+    }
+
     fn resolve(&mut self, base: &Path) {
         for file in [&mut self.cert, &mut self.key].into_iter().chain(&mut self.client_ca) {
             *file = base.join(&file);
@@ -287,9 +282,10 @@ impl PortalConfig {
     /// # Errors
     /// When the file can't be read, isn't understood, or says what can't be.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let mut config: Self = read(path)?;
-        config.check().map_err(|message| ConfigError::Invalid { path: path.to_owned(), message })?;
-        let base = path.parent().unwrap_or(Path::new(""));
+        let mut config: Self = read(path, WAY_OUT)?;
+        config.check().map_err(|message| ConfigError::invalid(path, message))?;
+        let base = folder_of(path);
+        let base = base.as_path();
         config.profile = base.join(&config.profile);
         config.cookie_key = base.join(&config.cookie_key);
         if let Some(tls) = &mut config.tls {
@@ -339,9 +335,10 @@ impl LoginConfig {
     /// # Errors
     /// When the file can't be read, isn't understood, or says what can't be.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let mut config: Self = read(path)?;
-        config.check().map_err(|message| ConfigError::Invalid { path: path.to_owned(), message })?;
-        let base = path.parent().unwrap_or(Path::new(""));
+        let mut config: Self = read(path, WAY_OUT)?;
+        config.check().map_err(|message| ConfigError::invalid(path, message))?;
+        let base = folder_of(path);
+        let base = base.as_path();
         config.profile = base.join(&config.profile);
         for tls in [&mut config.tls, &mut config.back.tls].into_iter().flatten() {
             tls.resolve(base);

@@ -12,21 +12,20 @@
 //! decided and isn't acknowledged yet is in the outbox of the SDK, on disk ([`record`]).
 //!
 //! Where to start reading: [`handlers`] says which path gives what; [`login`] how a session begins; [`cookie`] what a browser holds;
-//! [`web`] how requests are bounded and answered. `docs/portal.md` says why it is so.
+//! [`web`] how requests are read and answered. `docs/portal.md` says why it is so.
 
 pub mod back;
 pub mod cli;
 pub mod config;
 pub mod cookie;
 pub mod handlers;
+pub mod web;
 pub mod identity;
 pub mod init;
 pub mod login;
 pub mod oidc;
 pub mod pages;
-mod parent;
 pub mod record;
 pub mod serve;
 pub mod view;
-pub mod web;
 pub mod words;

@@ -6,18 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sillage_client::ClientError;
-use sillage_client::process::{keep_memory_out_of_swap, keep_memory_private};
+use sillage_web::listen;
+use sillage_web::process::{self, ProcessError};
+use sillage_web::tls::TlsError;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tracing_subscriber::EnvFilter;
 
 use crate::config::{ConfigError, Limits, LoginConfig, PortalConfig, TlsConfig};
 use crate::handlers::{self, Portal};
+use crate::web::{OnPort, Site};
 use crate::login::{self, Login};
-use crate::parent;
-use crate::web::listen::{self, Handler, TlsError};
 
 /// Why a process doesn't serve.
 #[derive(Debug, thiserror::Error)]
@@ -40,17 +39,8 @@ pub enum ServeError {
         source: std::io::Error,
     },
     /// The process can't be set up.
-    #[error("{what}: {source}")]
-    System {
-        /// The attempt.
-        what: &'static str,
-        /// Why it failed.
-        source: std::io::Error,
-    },
-}
-
-fn system(what: &'static str) -> impl FnOnce(std::io::Error) -> ServeError {
-    move |source| ServeError::System { what, source }
+    #[error(transparent)]
+    Process(#[from] ProcessError),
 }
 
 /// Runs the page process of `config_file` until it is told to stop.
@@ -83,16 +73,7 @@ pub fn logins(config_file: &Path) -> Result<(), ServeError> {
 }
 
 fn run(serve: impl Future<Output = Result<(), ServeError>>) -> Result<(), ServeError> {
-    let filter = EnvFilter::try_from_env("SILLAGE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    // A second start in one process keeps the first subscriber.
-    let _already = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
-    keep_memory_private().map_err(system("can't keep the keys in memory private"))?;
-    if let Some(what_to_do) = keep_memory_out_of_swap() {
-        tracing::warn!("{what_to_do}");
-    }
-    parent::die_with_parent().map_err(system("can't follow the parent process"))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("portal").build();
-    let runtime = runtime.map_err(system("can't start the network threads"))?;
+    let runtime = process::start("portal")?;
     let served = runtime.block_on(serve);
     // Connections that outlived the grace end here. What was signed is in the outbox.
     runtime.shutdown_timeout(Duration::from_millis(200));
@@ -111,28 +92,19 @@ impl Ports {
         Self { limits: limits.clone(), stop: watch::channel(false).0, open: JoinSet::new() }
     }
 
-    async fn open<H: Handler>(
-        &mut self,
-        address: SocketAddr,
-        tls: Option<&TlsConfig>,
-        handler: H,
-    ) -> Result<(), ServeError> {
-        let acceptor = tls.map(listen::acceptor).transpose()?;
+    async fn open<S: Site>(&mut self, address: SocketAddr, tls: Option<&TlsConfig>, site: S) -> Result<(), ServeError> {
+        let acceptor = tls.map(TlsConfig::acceptor).transpose()?;
         let listener = TcpListener::bind(address).await.map_err(|source| ServeError::Listen { address, source })?;
-        let stop = self.stop.subscribe();
-        self.open.spawn(listen::run(listener, Arc::new(handler), acceptor, self.limits.clone(), stop));
+        let body_timeout = Duration::from_millis(self.limits.body_timeout_ms);
+        let handler = OnPort { site: Arc::new(site), body_timeout, is_tls: tls.is_some() };
+        let (bounds, stop) = (self.limits.bounds(), self.stop.subscribe());
+        self.open.spawn(listen::run(listener, Arc::new(handler), acceptor, bounds, stop));
         tracing::info!(listen = %address, tls = tls.is_some(), "serving");
         Ok(())
     }
 
     async fn until_told(mut self) -> Result<(), ServeError> {
-        let wrong = || system("can't listen for signals");
-        let mut term = signal(SignalKind::terminate()).map_err(wrong())?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(wrong())?;
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        process::stop_signal()?.await;
         tracing::info!("stopping");
         let _nobody_listens = self.stop.send(true);
         let all_closed = async { while self.open.join_next().await.is_some() {} };

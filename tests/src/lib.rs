@@ -14,6 +14,7 @@
 //! - [`authority`]: what only the ledger's authority signs;
 //! - [`replay`]: decision scenarios, told to running nodes;
 //! - [`npm`]: programs of others, fetched once; [`provider`]: a provider of logins among them, and who logs in there;
+//! - [`portal`]: a portal, and browsers without scripts;
 //! - [`page`]: a page of the documentation, run as a reader would run it;
 //! - [`fixtures`]: files of others, where they are at hand.
 //!
@@ -31,6 +32,7 @@ pub mod lines;
 pub mod members;
 pub mod npm;
 pub mod page;
+pub mod portal;
 pub mod provider;
 pub mod replay;
 pub mod resources;

@@ -8,10 +8,10 @@ use sillage_words::time::{parse_end, spoken};
 use sillage_words::words::pick;
 
 use super::{Answered, Portal};
+use crate::web::Asked;
 use crate::pages;
 use crate::view::access::AccessView;
 use crate::view::{FieldError, Text, fields};
-use crate::web::Asked;
 
 impl Portal {
     pub(super) async fn access(&self, asked: &Asked) -> Answered {

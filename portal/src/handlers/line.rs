@@ -21,12 +21,12 @@ use sillage_words::{Event, Lang};
 use super::lines::{in_paris, line};
 use super::visit::Visit;
 use super::{Answered, Ledger, Portal, Trouble};
+use crate::web::Asked;
+use crate::web::answer;
 use crate::login::kind_of;
 use crate::pages;
 use crate::view::trace::{Actions, LineView, Proof, Why};
 use crate::view::{Fact, Text};
-use crate::web::Asked;
-use crate::web::answer;
 
 /// Lines of one call: the ledger's own bound.
 const PAGE: u32 = 500;

@@ -38,6 +38,9 @@ use self::visit::Visit;
 use crate::back::Back;
 use crate::config::PortalConfig;
 use crate::cookie::{Cookies, Purpose, Sealer};
+use crate::web::answer::{self, Answer, Policy};
+use crate::web::fields::{Fields, encoded};
+use crate::web::{Asked, Site, Unreadable};
 use crate::login::{kind_of, lang_of, timeouts};
 use crate::pages;
 use crate::record::Recorders;
@@ -45,10 +48,6 @@ use crate::view::chrome::SESSION_MINUTES_MAX;
 use crate::view::login::{LoginFailedView, LoginProblem};
 use crate::view::problem::{Problem, ProblemView};
 use crate::view::{Chrome, Ending, User, fields};
-use crate::web::answer::{self, Answer, Policy};
-use crate::web::fields::{Fields, encoded};
-use crate::web::listen::Handler;
-use crate::web::{Asked, Unreadable};
 
 /// The state of the page process: nothing of any user.
 pub struct Portal {
@@ -316,7 +315,7 @@ impl Portal {
 /// The port for browsers.
 pub struct Browsers(pub Arc<Portal>);
 
-impl Handler for Browsers {
+impl Site for Browsers {
     async fn answer(&self, asked: Asked) -> Answer {
         let Ok(_room) = self.0.room.try_acquire() else {
             return answer::text(StatusCode::SERVICE_UNAVAILABLE, "too many requests at once: come back in a moment");

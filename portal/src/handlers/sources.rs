@@ -6,10 +6,10 @@ use sillage_words::Lang;
 
 use super::lines::in_paris;
 use super::{Answered, Portal};
+use crate::web::Asked;
 use crate::pages;
 use crate::view::Text;
 use crate::view::take::{Source, SourceState, SourcesView};
-use crate::web::Asked;
 use crate::words::dates;
 
 impl Portal {

@@ -23,14 +23,14 @@ use super::lines::in_paris;
 use super::visit::Visit;
 use super::{Answered, Ledger, Portal, Trouble};
 use crate::cookie::Purpose;
+use crate::web::Asked;
+use crate::web::answer;
 use crate::pages;
 use crate::view::stories::{
     Answer, AskView, Contest, ContestState, ContestsView, EmergenciesView, Emergency, EmergencyState,
     QUESTION_BYTES_MAX, Step,
 };
 use crate::view::{FieldError, Text, fields};
-use crate::web::Asked;
-use crate::web::answer;
 
 /// Lines of one call: the ledger's own bound.
 const PAGE: u32 = 500;

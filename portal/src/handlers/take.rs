@@ -18,10 +18,10 @@ use sillage_words::time::spoken;
 use super::lines::days;
 use super::visit::Visit;
 use super::{Answered, Ledger, Portal, Trouble};
-use crate::pages;
-use crate::view::take::{File, FileKind, LogFacts, PrintView, TakeView, VerifyView};
 use crate::web::Asked;
 use crate::web::answer::{self, Policy};
+use crate::pages;
+use crate::view::take::{File, FileKind, LogFacts, PrintView, TakeView, VerifyView};
 
 /// Lines of one call: the ledger's own bound.
 const PAGE: u32 = 500;

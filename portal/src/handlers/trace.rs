@@ -20,12 +20,12 @@ use tokio::task::JoinSet;
 use super::lines::{actor, days};
 use super::visit::Visit;
 use super::{Answered, Ledger, Portal};
-use crate::pages;
-use crate::view::trace::{Checked, Filters, TraceView};
-use crate::view::{Choice, FieldError, fields};
 use crate::web::Asked;
 use crate::web::answer::{self, Policy};
 use crate::web::fields::{Fields, encoded};
+use crate::pages;
+use crate::view::trace::{Checked, Filters, TraceView};
+use crate::view::{Choice, FieldError, fields};
 
 /// Lines of a page.
 const LINES: u32 = 50;

@@ -40,8 +40,7 @@ use crate::view::problem::{Problem, ProblemView};
 use crate::view::{Chrome, Hidden};
 use crate::web::answer::{self, Answer, Policy};
 use crate::web::fields::encoded;
-use crate::web::listen::Handler;
-use crate::web::{Asked, Unreadable};
+use crate::web::{Asked, Site, Unreadable};
 
 /// What a login came to, whoever it went through.
 pub struct LoggedIn {
@@ -74,6 +73,7 @@ pub struct Login {
     pending: Pending,
     dev: Option<Dev>,
     provider: Option<AtProvider>,
+    test_log: bool,
     ledger: OnceCell<Ledger>,
 }
 
@@ -114,7 +114,7 @@ impl Login {
             _ => None,
         };
         let pending = Pending::new(config.limits.logins_per_minute_max);
-        Ok(Self { config, profile, origin, portal, pending, dev, provider, ledger: OnceCell::new() })
+        Ok(Self { config, profile, origin, portal, pending, dev, provider, test_log: genesis.test_log, ledger: OnceCell::new() })
     }
 
     /// The way to the log, opened by who needs it first.
@@ -143,7 +143,7 @@ impl Login {
 
     fn chrome(&self, lang: Lang) -> Chrome {
         let (path, csrf) = ("/".to_owned(), String::new());
-        Chrome { lang, user: None, csrf, path, kiosk: false, test_log: self.dev.is_some(), help: None }
+        Chrome { lang, user: None, csrf, path, kiosk: false, test_log: self.test_log, help: None }
     }
 
     fn page(&self, status: StatusCode, markup: maud::Markup) -> Answer {
@@ -305,7 +305,7 @@ async fn subject(tags: &Tags, login: &LoggedIn) -> Result<Subject, ClientError> 
 /// The port for browsers.
 pub struct Browsers(pub Arc<Login>);
 
-impl Handler for Browsers {
+impl Site for Browsers {
     async fn answer(&self, asked: Asked) -> Answer {
         match self.0.browser(&asked).await {
             Ok(answer) => answer,
@@ -327,7 +327,7 @@ impl Handler for Browsers {
 /// The port for the page process.
 pub struct Pages(pub Arc<Login>);
 
-impl Handler for Pages {
+impl Site for Pages {
     async fn answer(&self, asked: Asked) -> Answer {
         back::answer(&self.0, &asked).await
     }

@@ -1,12 +1,11 @@
 //! Answers, each with the headers that keep a page to itself.
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
 use maud::Markup;
 
 /// An answer.
-pub type Answer = Response<Full<Bytes>>;
+pub type Answer = Response<Body>;
 
 /// What the page may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +44,7 @@ const ALWAYS: [(HeaderName, HeaderValue); 7] = [
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 fn answer(status: StatusCode, media_type: &'static str, bytes: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(bytes));
+    let mut answer = Response::new(Body::from(bytes));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));

@@ -1,19 +1,58 @@
-//! HTTP as both processes speak it: connections with bounds ([`listen`]), requests read once ([`Asked`]), forms and queries
+//! HTTP as both processes speak it, on the connections of `sillage_web`: requests read once ([`Asked`]), forms and queries
 //! ([`fields`]), answers with the headers that keep a page safe ([`answer`]).
 
 pub mod answer;
 pub mod fields;
-pub mod listen;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::http::{HeaderMap, Method, Request, header};
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
+use sillage_web::listen::{Handler, Peer};
 
+use self::answer::Answer;
 use self::fields::Fields;
 
 /// Most bytes of a body.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// What answers requests that were read.
+pub trait Site: Send + Sync + 'static {
+    /// Answers one; never fails.
+    fn answer(&self, asked: Asked) -> impl Future<Output = Answer> + Send;
+}
+
+/// A site on a port.
+pub struct OnPort<S> {
+    /// The site.
+    pub site: Arc<S>,
+    /// The body of a request comes within this.
+    pub body_timeout: Duration,
+    /// Whether the port speaks TLS: browsers are then told to ask for nothing else.
+    pub is_tls: bool,
+}
+
+impl<S: Site> Handler for OnPort<S> {
+    async fn answer(&self, request: Request<Incoming>, _: Peer) -> Answer {
+        let mut out = match tokio::time::timeout(self.body_timeout, Asked::read(request)).await {
+            Ok(Ok(asked)) => self.site.answer(asked).await,
+            Ok(Err(error @ Unreadable::TooLarge)) => answer::text(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string()),
+            Ok(Err(error @ Unreadable::Malformed)) => answer::text(StatusCode::BAD_REQUEST, &error.to_string()),
+            Err(_) => answer::text(StatusCode::REQUEST_TIMEOUT, "the body didn't come in time"),
+        };
+        if self.is_tls {
+            answer::add(&mut out, header::STRICT_TRANSPORT_SECURITY, "max-age=63072000");
+        }
+        out
+    }
+
+    fn refuse(&self, why: &'static str) -> Answer {
+        answer::text(StatusCode::BAD_REQUEST, why)
+    }
+}
 
 /// A request, read.
 #[derive(Debug)]

@@ -13,11 +13,11 @@ use sillage_words::time::spoken;
 use super::super::{Answered, Portal, Trouble};
 use super::form::{hidden, values};
 use crate::cookie::Purpose;
+use crate::web::Asked;
+use crate::web::answer;
 use crate::pages;
 use crate::view::choices::{PreviewView, Sort};
 use crate::view::{FieldError, Hidden, Text, fields};
-use crate::web::Asked;
-use crate::web::answer;
 
 impl Portal {
     /// Who gains, who loses, before anything is signed.

@@ -17,11 +17,11 @@ use super::super::lines::actor;
 use super::super::visit::Visit;
 use super::super::{Answered, Ledger, Portal, Trouble};
 use super::{said, traced};
+use crate::web::Asked;
+use crate::web::fields::Fields;
 use crate::pages;
 use crate::view::choices::{FormView, Offered, Sort, Values};
 use crate::view::{Choice, FieldError, Hidden, Text, fields};
-use crate::web::Asked;
-use crate::web::fields::Fields;
 
 /// Lines of the trace out of which people and documents are offered.
 const LINES: u32 = 500;

@@ -20,12 +20,12 @@ use sillage_words::words::pick;
 use super::lines::line;
 use super::visit::Visit;
 use super::{Answered, Portal};
+use crate::web::Asked;
+use crate::web::fields::encoded;
 use crate::pages;
 use crate::view::Fact;
 use crate::view::Text;
 use crate::view::choices::{ChoicesView, DoneView, Held, Sort};
-use crate::web::Asked;
-use crate::web::fields::encoded;
 
 /// What a line says, with who did it.
 pub(super) fn said(traced: &TracedLine, lang: Lang) -> Text {
