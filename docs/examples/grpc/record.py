@@ -81,7 +81,7 @@ def sign(ledger, label, seq, tag, record):
     # The tree over one leaf is that leaf.
     root = h(b"\x06", struct.pack(">HH", ACCESS_READ, BASIS), tag, record_hash)
     own = public_bytes(ledger.key)
-    author_id = h(b"sillage/author/v1\0", bytes([ED25519]), own)
+    author_id = h(b"sillage/author/v1\0", own)
     stream_id = h(b"sillage/stream/v1\0", author_id, label.encode())
     origin = ledger.genesis.origin.encode()
     head = bytes([ED25519]), key_id(own), bytes([len(origin)]), origin, stream_id, struct.pack(">QI", seq, 1), root
