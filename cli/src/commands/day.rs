@@ -11,7 +11,7 @@ use sillage_words::words::pick;
 use crate::Context;
 use crate::commands::authorize::policy_keys;
 
-/// What a report says, as lines and as JSON, after everything was verified that can be without the ledger.
+/// The content of a report, as lines and as JSON, after everything was verified that can be without the ledger.
 ///
 /// # Errors
 /// [`ClientError::Check`]: the first thing that doesn't hold.

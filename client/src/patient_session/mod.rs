@@ -111,19 +111,19 @@ pub struct PatientSession {
     pub login: will::Session,
     /// The patient.
     pub subject: Subject,
-    /// Who acts: the patient, or who represents them; and how they logged in.
+    /// The actor: the patient, or who represents them; and how they logged in.
     pub acting: Acting,
     /// When the session ends, by ledger time in ms.
     pub until_ms: u64,
 }
 
 impl PatientSession {
-    /// Whether the patient acts, and nobody for them.
+    /// Tells whether the patient acts, and nobody for them.
     pub fn is_own(&self) -> bool {
         self.acting.actor.system == PATIENT_SYSTEM
     }
 
-    /// Whether it is over at this time, ms.
+    /// Tells whether it is over at this time, ms.
     pub fn is_over(&self, now_ms: u64) -> bool {
         now_ms >= self.until_ms
     }
@@ -143,7 +143,7 @@ impl PatientSession {
         read_page(ledger, filters, &open, secret.as_ref(), cursor, limit).await
     }
 
-    /// What holds for the patient, folded here: effective rights and previews are made of it.
+    /// The rules that hold for the patient, folded here: effective rights and previews are made of it.
     ///
     /// # Errors
     /// As for [`Known::fetch`].
@@ -174,7 +174,7 @@ impl PatientSession {
     /// The record of a change, under the patient's tag. The same record may be signed again: its digest stays.
     ///
     /// # Errors
-    /// What is wrong with the change in itself; `NOT_ENTITLED` for the secret trace in a representative's session.
+    /// With the fault of the change in itself; `NOT_ENTITLED` for the secret trace in a representative's session.
     pub fn record_of(&self, change: &Change, at_ms: u64, secret: bool) -> Result<v1::Record, ClientError> {
         let tag = self.subject.side(secret)?.tag;
         let record = change.to_message(&self.acting, at_ms);

@@ -207,7 +207,7 @@ async fn run(mut command: Command, name: &'static str) -> Result<(), DevError> {
     }
 }
 
-/// Whether `/healthz` is answered with 200.
+/// Tells whether `/healthz` is answered with 200.
 async fn ask(address: &str) -> std::io::Result<bool> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
 
-/// What is not counted at the beginning: connections open, caches fill.
+/// Time at the beginning that isn't counted: connections open, caches fill.
 const RAMP: Duration = Duration::from_millis(1_000);
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -43,7 +43,7 @@ impl fmt::Display for Way {
     }
 }
 
-/// What to measure.
+/// The point to measure.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     /// How the events travel.

@@ -30,7 +30,7 @@ pub struct Report {
     pub points: Vec<Point>,
     /// Events that waited.
     pub spool: Option<Spooled>,
-    /// What the connector says of the run.
+    /// The connector's own word on the run.
     pub day: Day,
 }
 
