@@ -43,6 +43,7 @@ const CLIENT_ID: &str = "sillage-portal-of-the-tests";
 const BYE: &str = "http://127.0.0.1:9/sortie";
 const ZOE: Patient = Patient(8_001);
 const PAUL: Patient = Patient(8_002);
+const ANNE: Patient = Patient(8_003);
 /// A portal that doesn't answer after this won't.
 const START_MAX: Duration = Duration::from_secs(60);
 
@@ -75,6 +76,7 @@ fn main() -> ExitCode {
             {"id": "zoe", "claims": {
                 "given_name": "Zoé Marie", "family_name": "MARTIN", "birthdate": "1980-01-00", "gender": "female",
                 "birthplace": "75101", "birthcountry": "99100", "ins": ZOE.ins(), "ins_oid": OID}},
+            {"id": "anne", "claims": {"given_name": "Anne", "family_name": "PETIT", "ins": ANNE.ins(), "ins_oid": OID}},
             {"id": "paul", "claims": {"given_name": "Paul", "family_name": "DURAND", "birthdate": "1970-02-03", "gender": "male"}},
         ]);
         let redirect_uri = return_to(ports);
@@ -361,13 +363,13 @@ fn the_ledger_takes_the_login_as_the_proof_of_a_will(house: &mut House) {
     };
     let (tag, proof) = world.wait(async {
         let reader = Session::open(profile.clone(), Timeouts::default()).await.expect("a session");
-        let request = TagRequest { ins: ZOE.ins(), oid: OID.to_owned(), secret: false };
+        let request = TagRequest { ins: ANNE.ins(), oid: OID.to_owned(), secret: false };
         tags_of(&reader).resolve_proven(&[request]).await.expect("a tag").remove(0)
     });
     let issuer = there.provider.issuer.clone();
     let closes = |name: &str, login: &Login, session: &SigningKey| {
         let line = json!({
-            "kind": "space.closed", "patient": {"ins": ZOE.ins(), "oid": OID},
+            "kind": "space.closed", "patient": {"ins": ANNE.ins(), "oid": OID},
             "actor": {"system": "urn:sillage:patient", "id": "self"}, "occurred_at": in_s(0),
             "auth": {"issuer": issuer, "method": "eidas2", "eidas_level": "substantial"},
         });
@@ -379,12 +381,12 @@ fn the_ledger_takes_the_login_as_the_proof_of_a_will(house: &mut House) {
         let file = world.write(&format!("{name}.ndjson"), format!("{}\n", line.to_json()));
         world.sillage_as(&without_test_issuer(world), &["record", "--file", &file.to_string_lossy()])
     };
-    let login = log_in("zoe", &session);
+    let login = log_in("anne", &session);
     let thief = SigningKey::generate().expect("randomness");
     closes("thief", &login, &thief).refused("LOGIN_NOT_BOUND");
     closes("paul", &log_in("paul", &session), &session).refused("LOGIN_MALFORMED");
-    closes("zoe", &login, &session).ok();
-    let shown = world.sillage(&["trace", "--patient", &ZOE.ins(), "--oid", OID, "--json"]).ok();
+    closes("anne", &login, &session).ok();
+    let shown = world.sillage(&["trace", "--patient", &ANNE.ins(), "--oid", OID, "--json"]).ok();
     assert!(shown.stdout.contains("space.closed") && shown.stdout.contains(&issuer), "{shown}");
 }
 
