@@ -19,6 +19,7 @@ pub fn form(chrome: &Chrome, view: &FormView) -> Markup {
         (error_summary(&view.errors, lang))
         h1 { (title) }
         p class="lead" { (w::explained(view.sort).of(lang)) }
+        @if !matches!(view.sort, Sort::Withdraw | Sort::Close) { p class="remark" { (w::ANSWER_ALL.of(lang)) } }
         form method="post" action="/choix/apercu" {
             (csrf(chrome))
             input type="hidden" name=(fields::SORT) value=(view.sort.slug());

@@ -14,7 +14,7 @@ pub fn help(chrome: &Chrome) -> Markup {
     let main = html! {
         h1 { (title) }
         p class="lead" { (w::LEAD.of(lang)) }
-        @if let Some(help) = &chrome.help { (notice(Tone::Note, html! { p { strong { (help) } } })) }
+        @if let Some(help) = &chrome.help { (notice(Tone::Note, html! { p { (common::HELP_HEAD.of(lang)) " " strong { (help) } } })) }
         @for (question, answer) in w::ANSWERS {
             section { h2 { (question.of(lang)) } p { (answer.of(lang)) } }
         }

@@ -1,12 +1,14 @@
 //! Pages of the login process: the choice of a demonstration patient, and why a login failed.
 
+use jiff::civil::Date;
 use maud::{Markup, html};
+use sillage_words::Lang;
 
 use super::layout::{Content, Section, page};
 use super::parts::{Labelled, Options, Tone, fact, hidden, notice, submit};
 use crate::view::login::{ChooseView, ConfirmView, LoginFailedView};
 use crate::view::{Chrome, fields};
-use crate::words::{login as w, problem};
+use crate::words::{Phrase, dates, login as w, problem};
 
 /// The choice of a demonstration patient, in a test log.
 pub fn choose(chrome: &Chrome, view: &ChooseView) -> Markup {
@@ -34,7 +36,7 @@ pub fn confirm(chrome: &Chrome, view: &ConfirmView) -> Markup {
         p class="lead" { (w::CONFIRM_LEAD.of(lang)) }
         dl class="facts" {
             (fact(&w::CONFIRM_NAME.of(lang), &view.name))
-            (fact(&w::CONFIRM_BIRTH.of(lang), &view.birthdate))
+            (fact(&w::CONFIRM_BIRTH.of(lang), birth(view, lang)))
             (fact(&w::CONFIRM_ENDING.of(lang), &view.ending))
         }
         (notice(Tone::Note, html! { p { (w::CONFIRM_WHERE.of(lang)) } }))
@@ -47,6 +49,12 @@ pub fn confirm(chrome: &Chrome, view: &ConfirmView) -> Markup {
         }
     };
     page(chrome, &Content::narrow(title, Section::Other, main))
+}
+
+/// The day of birth in words. A provider may know the year alone, or the month (`1979-03-00`): then as it wrote it.
+fn birth(view: &ConfirmView, lang: Lang) -> Phrase {
+    let text = view.birthdate.as_str();
+    text.parse::<Date>().map_or_else(|_| Phrase::from(text.to_owned()), |day| dates::day(day, lang))
 }
 
 /// A login that failed, and what to do.

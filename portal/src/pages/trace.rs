@@ -185,7 +185,7 @@ fn folded(day: &Day, episodes: &[&Episode], lang: Lang) -> Markup {
                 details class="lines" {
                     summary {
                         (counted(u64::try_from(count).unwrap_or(u64::MAX), w::AUTOMATIC, lang))
-                        @if let Some(names) = names { " : " (names) }
+                        @if let Some(names) = names { (w::COLON.of(lang)) (names) }
                     }
                     p class="remark" { (w::AUTOMATIC_HELP.of(lang)) }
                     ol { @for one in episodes { @for one in &one.lines { (line(day, one, lang)) } } }
@@ -198,10 +198,13 @@ fn folded(day: &Day, episodes: &[&Episode], lang: Lang) -> Markup {
 /// Names in a summary of automatic accesses; the others are inside.
 const NAMED_MAX: usize = 3;
 
+/// Who acted, without what stands in brackets behind a name; the lines inside say all.
 fn names(episodes: &[&Episode]) -> Option<Phrase> {
     let mut names: Vec<&str> = Vec::new();
-    for name in episodes.iter().filter_map(|one| one.who.as_ref()).map(|who| who.as_str()) {
-        if !names.contains(&name) {
+    for one in episodes {
+        let who = one.who.as_ref().or_else(|| one.lines.first()?.who.as_ref());
+        let name = who.map(|who| who.as_str().split(" (").next().unwrap_or_default()).unwrap_or_default();
+        if !name.is_empty() && !names.contains(&name) {
             names.push(name);
         }
     }

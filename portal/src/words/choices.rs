@@ -132,6 +132,7 @@ pub const HIDE_FACTS: [Both; 4] = [
     both("Vous pourrez montrer ce choix plus tard.", "You can show this choice later."),
 ];
 
+pub const ANSWER_ALL: Both = both("Chaque question demande une réponse.", "Each question needs an answer.");
 pub const SEE_EFFECT: Both = both("Voir l’effet avant de confirmer", "See the effect before confirming");
 pub const NOTHING_YET: Both = both("Rien n’est encore enregistré.", "Nothing is on record yet.");
 

@@ -71,8 +71,8 @@ pub const DECLARED: Both = both(
     "This site is partially compliant with RGAA 4.1. No independent audit has taken place yet.",
 );
 pub const CHECKED: Both = both(
-    "Des outils ont contrôlé chaque page : axe-core, html-validate et le validateur du W3C. Le clavier, le zoom et les contrastes ont été contrôlés à la main.",
-    "Tools have checked each page: axe-core, html-validate and the validator of the W3C. Keyboard, zoom and contrasts were checked by hand.",
+    "Des outils ont contrôlé chaque page : axe-core, html-validate et le validateur du W3C. Des programmes ont aussi suivi le clavier, et mesuré le zoom et les contrastes.",
+    "Tools have checked each page: axe-core, html-validate and the validator of the W3C. Programs have also followed the keyboard, and measured zoom and contrasts.",
 );
 pub const NOT_CHECKED: Both = both(
     "Aucune personne n’a encore essayé ce site avec un lecteur d’écran.",

@@ -138,8 +138,8 @@ pub const ASK_TITLE: Both = both("Demander pourquoi", "Ask why");
 pub const ASK_TO: Both = both("Votre question ira à", "Your question goes to");
 pub const ASK_LABEL: Both = both("Que voulez-vous savoir ?", "Your question");
 pub const ASK_HINT: Both = both(
-    "Par exemple : « Je n’ai jamais vu ce médecin. Pourquoi a-t-il ouvert mon compte rendu ? » Environ 4 000 caractères au plus.",
-    "For example: “I have never seen this doctor. Why did they open my report?” About 4,000 characters at most.",
+    "Obligatoire. Par exemple : « Je n’ai jamais vu ce médecin. Pourquoi a-t-il ouvert mon compte rendu ? » Environ 4 000 caractères au plus.",
+    "Required. For example: “I have never seen this doctor. Why did they open my report?” About 4,000 characters at most.",
 );
 pub const ASK_DUE: Both = both(
     "Le service doit répondre en un mois. La question et la réponse paraissent dans votre trace.",

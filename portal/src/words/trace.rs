@@ -12,6 +12,7 @@ pub const LEAD: Both = both(
 pub const LINE: (Both, Both) = (both("ligne", "line"), both("lignes", "lines"));
 pub const AUTOMATIC: (Both, Both) =
     (both("accès automatique", "automatic access"), both("accès automatiques", "automatic accesses"));
+pub const COLON: Both = both(" : ", ": ");
 pub const AUTOMATIC_HELP: Both = both(
     "Un programme a agi seul. Personne n’a regardé à ce moment.",
     "A program acted by itself. Nobody was looking at that moment.",
