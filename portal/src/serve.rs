@@ -15,8 +15,8 @@ use tokio::task::JoinSet;
 
 use crate::config::{ConfigError, Limits, LoginConfig, PortalConfig, TlsConfig};
 use crate::handlers::{self, Portal};
-use crate::web::{OnPort, Site};
 use crate::login::{self, Login};
+use crate::web::{OnPort, Site};
 
 /// Why a process doesn't serve.
 #[derive(Debug, thiserror::Error)]

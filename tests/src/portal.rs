@@ -51,7 +51,9 @@ impl Portal {
         let mut command = Command::new(portal_program());
         command.arg("init").arg("--dir").arg(&dir).arg("--profile").arg(&profile).arg("--login-profile");
         command.arg(&login_profile).arg("--test-issuer").arg(issuer).args(["--listen", &addresses[0]]);
-        patients.iter().for_each(|patient| drop(command.args(["--patient", patient])));
+        for patient in patients {
+            command.args(["--patient", patient]);
+        }
         let made = command.output().expect("init runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let (pages, login) = (start(&dir, "serve"), start(&dir, "login"));
@@ -74,10 +76,9 @@ impl Portal {
     fn wait(&mut self) {
         let deadline = Instant::now() + START_MAX;
         while !self.addresses.iter().all(|address| TcpStream::connect(address).is_ok()) {
-            for child in [&mut self.pages, &mut self.login] {
-                if let Some(status) = child.try_wait().expect("a child can be waited for") {
-                    panic!("a process of the portal ended with {status}:\n{}", self.log());
-                }
+            let pages = self.pages.try_wait().expect("a child can be waited for");
+            if let Some(status) = pages.or(self.login.try_wait().expect("a child can be waited for")) {
+                panic!("a process of the portal ended with {status}:\n{}", self.log());
             }
             assert!(Instant::now() < deadline, "the portal doesn't listen:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(50));

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use serde_json::json;
 use sillage_client::profile::Profile;
 use sillage_proto::v1::{PatientIdentity, ResolveTagsRequest, RuleRecordsRequest, TraceRequest};
+use sillage_tests::health::Patient;
 use sillage_tests::lines::{OID, PHYSICIAN, access, ins, with};
 use sillage_tests::portal::{Browser, Page, Portal};
 use sillage_tests::story::tell;
@@ -53,6 +54,9 @@ fn begin() -> Doors {
         with(access(&ins(CLAIRE), "two"), marked),
         access(&ins(OTHER), "three"),
     ]);
+    // What a block takes away shows in its preview.
+    let permit = ["consent", "grant", "--professional", PHYSICIAN, "--action", "read", "--id", "permitted"];
+    Patient(CLAIRE).says(&world, &permit).ok();
     Doors { portal, world }
 }
 
@@ -129,6 +133,12 @@ fn a_line_tells_why_it_was_possible_and_proves_itself(doors: &mut Doors) {
     }
 }
 
+/// Whether a block of the physician of the example holds, as the command line says.
+fn is_blocked(world: &World, patient: u64) -> bool {
+    let listed = world.sillage(&["consent", "list", "--patient", &ins(patient), "--oid", OID, "--json"]).ok();
+    listed.lines().iter().any(|line| line.contains("professional.blocked") && line.contains(PHYSICIAN))
+}
+
 /// Blocks the physician of the example, up to the preview.
 fn preview_of_a_block(browser: &mut Browser) -> Page {
     let page = browser.get("/choix/bloquer");
@@ -162,15 +172,13 @@ fn a_choice_is_previewed_then_recorded_once(doors: &mut Doors) {
     let rights = browser.get("/acces");
     rights.expect(200);
     // The command line sees the same.
-    let listed = doors.world.sillage(&["consent", "list", "--patient", &ins(CLAIRE), "--oid", OID]).ok();
-    assert!(listed.lines().iter().any(|line| line.contains(PHYSICIAN)), "{listed}");
+    assert!(is_blocked(&doors.world, CLAIRE));
     // And it is withdrawn by its own form.
     let withdraw = held.links().into_iter().find(|link| link.starts_with("/choix/retirer")).expect("a way back");
     let form = browser.get(&withdraw);
     let preview = browser.send(&form.form("/choix/apercu"));
     browser.send(&preview.form("/choix/confirmer")).expect(200);
-    let listed = doors.world.sillage(&["consent", "list", "--patient", &ins(CLAIRE), "--oid", OID]).ok();
-    assert!(!listed.lines().iter().any(|line| line.contains(PHYSICIAN)), "{listed}");
+    assert!(!is_blocked(&doors.world, CLAIRE));
 }
 
 fn a_patient_asks_why_once(doors: &mut Doors) {
@@ -227,6 +235,7 @@ fn every_page_of_a_visit_is_shown(doors: &mut Doors) {
         "/choix/equipe",
         "/choix/confiance",
         "/choix/fermer",
+        "/proches",
         "/urgences",
         "/questions",
         "/sources",
@@ -316,8 +325,7 @@ fn a_form_of_another_session_or_site_records_nothing(doors: &mut Doors) {
     let after = doors.world.tree_size();
     // The login of the other one is a batch; index commits come between.
     assert!(after <= size + 6, "nothing else was recorded: {size} and then {after}");
-    let listed = doors.world.sillage(&["consent", "list", "--patient", &ins(OTHER), "--oid", OID]).ok();
-    assert!(!listed.lines().iter().any(|line| line.contains(PHYSICIAN)), "{listed}");
+    assert!(!is_blocked(&doors.world, OTHER));
 }
 
 fn a_stolen_certificate_reads_no_other_patient(doors: &mut Doors) {

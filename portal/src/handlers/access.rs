@@ -8,14 +8,14 @@ use sillage_words::time::{parse_end, spoken};
 use sillage_words::words::pick;
 
 use super::{Answered, Portal};
-use crate::web::Asked;
 use crate::pages;
 use crate::view::access::AccessView;
 use crate::view::{FieldError, Text, fields};
+use crate::web::Asked;
 
 impl Portal {
     pub(super) async fn access(&self, asked: &Asked) -> Answered {
-        let (visit, lang) = (self.visit(asked)?, self.lang(asked));
+        let (visit, lang) = (self.visit(asked).await?, self.lang(asked));
         let ledger = self.ledger().await?;
         let typed = asked.query.text(fields::AS_OF);
         let created_ms = ledger.session.genesis.created_ms;

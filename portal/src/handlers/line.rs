@@ -21,12 +21,12 @@ use sillage_words::{Event, Lang};
 use super::lines::{in_paris, line};
 use super::visit::Visit;
 use super::{Answered, Ledger, Portal, Trouble};
-use crate::web::Asked;
-use crate::web::answer;
 use crate::login::kind_of;
 use crate::pages;
 use crate::view::trace::{Actions, LineView, Proof, Why};
 use crate::view::{Fact, Text};
+use crate::web::Asked;
+use crate::web::answer;
 
 /// Lines of one call: the ledger's own bound.
 const PAGE: u32 = 500;
@@ -79,7 +79,7 @@ impl Portal {
     }
 
     pub(super) async fn line(&self, asked: &Asked, index: &str) -> Answered {
-        let (visit, lang) = (self.visit(asked)?, self.lang(asked));
+        let (visit, lang) = (self.visit(asked).await?, self.lang(asked));
         let ledger = self.ledger().await?;
         let found = self.found(ledger, &visit, index).await?;
         let access = found.access();
@@ -100,7 +100,7 @@ impl Portal {
 
     /// The proof of a line as a file of its own (c2sp.org/tlog-proof).
     pub(super) async fn proof_file(&self, asked: &Asked, index: &str) -> Answered {
-        let visit = self.visit(asked)?;
+        let visit = self.visit(asked).await?;
         let ledger = self.ledger().await?;
         let found = self.found(ledger, &visit, index).await?;
         let line = &found.line().line;

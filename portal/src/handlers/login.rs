@@ -18,11 +18,11 @@ use super::visit::{self, Visit};
 use super::{Answered, Portal, Trouble};
 use crate::back::{BackError, Exchange, LEDGER_AWAY, Offer, Open, UNKNOWN_CODE, exchange_message};
 use crate::cookie::Purpose;
-use crate::web::Asked;
-use crate::web::answer::{self, Policy};
 use crate::pages;
 use crate::view::login::LoginProblem;
 use crate::view::problem::Farewell;
+use crate::web::Asked;
+use crate::web::answer::{self, Policy};
 
 /// The name of the cookie of a login that has begun.
 const COOKIE: &str = "connexion";
@@ -93,7 +93,7 @@ impl Portal {
 
     /// Ends the visit: on record, and in the browser.
     pub(super) async fn leave(&self, asked: &Asked) -> Answered {
-        let (visit, _) = self.own_form(asked)?;
+        let (visit, _) = self.own_form(asked).await?;
         let ledger = self.ledger().await?;
         match ledger.recorders.send(vec![visit.patient.closing(now_ms())?]).await {
             // It was over already.

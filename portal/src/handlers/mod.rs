@@ -3,6 +3,7 @@
 //! - [`visit`]: who is logged in; [`login`]: how a visit begins and ends;
 //! - [`trace`] and [`line`]: who accessed, and why they could; [`lines`]: from the log's lines to what a page shows of them;
 //! - [`access`]: who may; [`choices`]: what the patient decides, from the form over the preview to the record;
+//! - [`family`]: who represents the patient;
 //! - [`stories`]: emergencies, and questions with their answers; [`sources`]: who records;
 //! - [`take`]: files to take along, and the verifier; [`small`]: what needs no log.
 //!
@@ -10,6 +11,7 @@
 
 pub mod access;
 pub mod choices;
+pub mod family;
 pub mod line;
 pub mod lines;
 pub mod login;
@@ -38,9 +40,6 @@ use self::visit::Visit;
 use crate::back::Back;
 use crate::config::PortalConfig;
 use crate::cookie::{Cookies, Purpose, Sealer};
-use crate::web::answer::{self, Answer, Policy};
-use crate::web::fields::{Fields, encoded};
-use crate::web::{Asked, Site, Unreadable};
 use crate::login::{kind_of, lang_of, timeouts};
 use crate::pages;
 use crate::record::Recorders;
@@ -48,6 +47,9 @@ use crate::view::chrome::SESSION_MINUTES_MAX;
 use crate::view::login::{LoginFailedView, LoginProblem};
 use crate::view::problem::{Problem, ProblemView};
 use crate::view::{Chrome, Ending, User, fields};
+use crate::web::answer::{self, Answer, Policy};
+use crate::web::fields::{Fields, encoded};
+use crate::web::{Asked, Site, Unreadable};
 
 /// The state of the page process: nothing of any user.
 pub struct Portal {
@@ -173,13 +175,20 @@ impl Portal {
     }
 
     /// Who is logged in; else the login, which leads back.
-    fn visit(&self, asked: &Asked) -> Result<Visit, Trouble> {
-        self.visitor(asked).unwrap_or_else(|| Err(Trouble::NoSession(asked.path.clone())))
+    ///
+    /// A copy of a cookie is worth nothing once its session was closed. The log would let this portal read on while another session of the
+    /// same patient is open, so it is asked for this one.
+    async fn visit(&self, asked: &Asked) -> Result<Visit, Trouble> {
+        let visit = self.visitor(asked).unwrap_or_else(|| Err(Trouble::NoSession(asked.path.clone())))?;
+        match visit.is_closed(&self.ledger().await?.session).await? {
+            false => Ok(visit),
+            true => Err(Trouble::SessionOver),
+        }
     }
 
     /// A form of who is logged in: it came from a page of theirs.
-    fn own_form(&self, asked: &Asked) -> Result<(Visit, Fields), Trouble> {
-        let visit = self.visit(asked)?;
+    async fn own_form(&self, asked: &Asked) -> Result<(Visit, Fields), Trouble> {
+        let visit = self.visit(asked).await?;
         let form = asked.form()?;
         let is_own =
             asked.is_from(&self.config.base) && self.sealer.is_token_of_forms(&visit.key(), form.text(fields::CSRF));
@@ -231,6 +240,7 @@ impl Portal {
             }
             (true, ["urgences"]) => self.emergencies(asked).await,
             (true, ["questions"]) => self.questions(asked).await,
+            (true, ["proches"]) => self.family(asked).await,
             (true, ["sources"]) => self.sources(asked).await,
             (true, ["emporter"]) => self.take(asked).await,
             (true, ["emporter", file]) => self.file(asked, file).await,

@@ -6,15 +6,15 @@ use sillage_words::Lang;
 
 use super::lines::in_paris;
 use super::{Answered, Portal};
-use crate::web::Asked;
 use crate::pages;
 use crate::view::Text;
 use crate::view::take::{Source, SourceState, SourcesView};
+use crate::web::Asked;
 use crate::words::dates;
 
 impl Portal {
     pub(super) async fn sources(&self, asked: &Asked) -> Answered {
-        let (visit, lang) = (self.visit(asked)?, self.lang(asked));
+        let (visit, lang) = (self.visit(asked).await?, self.lang(asked));
         let rows = self.ledger().await?.session.sources().await?;
         let view = SourcesView {
             as_of: Text::from(dates::day(in_paris(now_ms()).0, lang).as_str()),

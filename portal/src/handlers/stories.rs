@@ -23,14 +23,14 @@ use super::lines::in_paris;
 use super::visit::Visit;
 use super::{Answered, Ledger, Portal, Trouble};
 use crate::cookie::Purpose;
-use crate::web::Asked;
-use crate::web::answer;
 use crate::pages;
 use crate::view::stories::{
     Answer, AskView, Contest, ContestState, ContestsView, EmergenciesView, Emergency, EmergencyState,
     QUESTION_BYTES_MAX, Step,
 };
 use crate::view::{FieldError, Text, fields};
+use crate::web::Asked;
+use crate::web::answer;
 
 /// Lines of one call: the ledger's own bound.
 const PAGE: u32 = 500;
@@ -108,14 +108,14 @@ impl Portal {
     }
 
     pub(super) async fn questions(&self, asked: &Asked) -> Answered {
-        let (visit, lang) = (self.visit(asked)?, self.lang(asked));
+        let (visit, lang) = (self.visit(asked).await?, self.lang(asked));
         let contests = self.contests(self.ledger().await?, &visit, lang).await?;
         let view = ContestsView { contests, asked: asked.query.text("posee").parse().ok() };
         Ok(self.page(pages::questions::questions(&self.chrome(asked, Some(&visit)), &view)))
     }
 
     pub(super) async fn ask_form(&self, asked: &Asked, index: &str) -> Answered {
-        let visit = self.visit(asked)?;
+        let visit = self.visit(asked).await?;
         let id = self.sealed_form(&visit, new_id("q")?.as_bytes())?;
         self.ask_page(asked, &visit, index, (id, String::new()), Vec::new()).await
     }
@@ -144,7 +144,7 @@ impl Portal {
 
     /// Asks why, once, however often the form comes.
     pub(super) async fn ask(&self, asked: &Asked, index: &str) -> Answered {
-        let (visit, form) = self.own_form(asked)?;
+        let (visit, form) = self.own_form(asked).await?;
         let (ledger, lang) = (self.ledger().await?, self.lang(asked));
         let sealed = form.text(fields::RECORD).to_owned();
         let id = self.opened_as(&visit, Purpose::Form, &sealed).and_then(|id| String::from_utf8(id).ok());
@@ -178,7 +178,7 @@ impl Portal {
     }
 
     pub(super) async fn close_question(&self, asked: &Asked) -> Answered {
-        let (visit, form) = self.own_form(asked)?;
+        let (visit, form) = self.own_form(asked).await?;
         let (ledger, lang) = (self.ledger().await?, self.lang(asked));
         let id = self.opened(&visit, form.text(fields::CONTEST)).and_then(|id| String::from_utf8(id).ok());
         let id = id.ok_or(Trouble::FormOutOfDate)?;
@@ -211,7 +211,7 @@ impl Portal {
     }
 
     pub(super) async fn emergencies(&self, asked: &Asked) -> Answered {
-        let (visit, lang) = (self.visit(asked)?, self.lang(asked));
+        let (visit, lang) = (self.visit(asked).await?, self.lang(asked));
         let ledger = self.ledger().await?;
         let lines = self.of_group(ledger, &visit, Group::Emergency).await?;
         let mut stories: Vec<(String, Vec<&TracedLine>)> = Vec::new();

@@ -18,10 +18,10 @@ use sillage_words::time::spoken;
 use super::lines::days;
 use super::visit::Visit;
 use super::{Answered, Ledger, Portal, Trouble};
-use crate::web::Asked;
-use crate::web::answer::{self, Policy};
 use crate::pages;
 use crate::view::take::{File, FileKind, LogFacts, PrintView, TakeView, VerifyView};
+use crate::web::Asked;
+use crate::web::answer::{self, Policy};
 
 /// Lines of one call: the ledger's own bound.
 const PAGE: u32 = 500;
@@ -65,7 +65,7 @@ impl Portal {
     }
 
     pub(super) async fn take(&self, asked: &Asked) -> Answered {
-        let (visit, lang) = (self.visit(asked)?, self.lang(asked));
+        let (visit, lang) = (self.visit(asked).await?, self.lang(asked));
         let ledger = self.ledger().await?;
         let file = |kind, path: &str| File { kind, path: format!("/emporter/{path}"), bytes: None };
         let view = TakeView {
@@ -82,7 +82,7 @@ impl Portal {
     }
 
     pub(super) async fn file(&self, asked: &Asked, name: &str) -> Answered {
-        let (visit, lang) = (self.visit(asked)?, self.lang(asked));
+        let (visit, lang) = (self.visit(asked).await?, self.lang(asked));
         let ledger = self.ledger().await?;
         match name {
             "ma-trace.sillage-trace" => {

@@ -20,12 +20,12 @@ use tokio::task::JoinSet;
 use super::lines::{actor, days};
 use super::visit::Visit;
 use super::{Answered, Ledger, Portal};
-use crate::web::Asked;
-use crate::web::answer::{self, Policy};
-use crate::web::fields::{Fields, encoded};
 use crate::pages;
 use crate::view::trace::{Checked, Filters, TraceView};
 use crate::view::{Choice, FieldError, fields};
+use crate::web::Asked;
+use crate::web::answer::{self, Policy};
+use crate::web::fields::{Fields, encoded};
 
 /// Lines of a page.
 const LINES: u32 = 50;
@@ -50,7 +50,7 @@ struct Narrowed {
 
 impl Portal {
     pub(super) async fn trace(&self, asked: &Asked) -> Answered {
-        let (visit, lang) = (self.visit(asked)?, self.lang(asked));
+        let (visit, lang) = (self.visit(asked).await?, self.lang(asked));
         let ledger = self.ledger().await?;
         let mut narrowed = self.narrowed(&visit, &asked.query, lang);
         let place = asked.query.text(fields::PAGE);

@@ -6,16 +6,25 @@ use prost::Message;
 use sillage_client::ClientError;
 use sillage_client::consent::who::Acting;
 use sillage_client::patient_session::{PROOF_BYTES, PatientSession, ProvenTag, Subject};
+use sillage_client::session::Session;
+use sillage_client::trace::read_page;
 use sillage_client::will;
+use sillage_proof::hash::Hash;
 use sillage_proof::keys::SigningKey;
 use sillage_proof::tag::PatientTag;
 use sillage_proto::v1;
+use sillage_rules::doors::DoorRecord;
+use sillage_rules::kind::Kind;
+use sillage_rules::record::ParsedRecord;
 use zeroize::Zeroizing;
 
 use crate::cookie::{Purpose, Sealer, Unusable};
 
 /// The name of its cookie.
 pub const COOKIE: &str = "session";
+
+/// Ends of sessions that are looked at, newest first: more than a patient has in the time of one session.
+const CLOSED_MAX: u32 = 100;
 
 /// Somebody who is logged in.
 pub struct Visit {
@@ -65,6 +74,21 @@ impl Visit {
     /// The public key of the session.
     pub fn key(&self) -> [u8; 32] {
         self.patient.login.key.public_key().to_bytes()
+    }
+
+    /// Whether the session's end is on record. One that ran out by its time has none.
+    ///
+    /// # Errors
+    /// When the log can't be reached, or no session of the patient is open any more (`NOT_ENTITLED`).
+    pub async fn is_closed(&self, ledger: &Session) -> Result<bool, ClientError> {
+        let subject = &self.patient.subject;
+        let place = subject.secret.as_ref().unwrap_or(&subject.open);
+        let kind = Kind::SESSION_CLOSED.code().into();
+        let request = v1::TraceRequest { kind, ..v1::TraceRequest::default() };
+        let page = read_page(ledger, &request, &place.tag, None, None, CLOSED_MAX).await?;
+        let own = Hash::from_bytes(self.key());
+        let is_own = |record: &ParsedRecord| matches!(DoorRecord::of(record), Ok(Some(DoorRecord::SessionClosed(closed))) if closed.session == own);
+        Ok(page.lines.iter().filter_map(|line| line.line.record.as_ref()).any(is_own))
     }
 
     /// The value of its cookie.

@@ -12,9 +12,9 @@ use sillage_rules::will::{Level, SESSION_S_MAX};
 
 use super::LoggedIn;
 use crate::config::{DemoPatient, DevConfig};
-use crate::web::fields::Fields;
 use crate::view::login::ChooseView;
 use crate::view::{Choice, Hidden, fields};
+use crate::web::fields::Fields;
 
 /// As the record says who established the identity.
 const ISSUER: &str = "urn:sillage:demo-login";

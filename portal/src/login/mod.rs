@@ -114,7 +114,17 @@ impl Login {
             _ => None,
         };
         let pending = Pending::new(config.limits.logins_per_minute_max);
-        Ok(Self { config, profile, origin, portal, pending, dev, provider, test_log: genesis.test_log, ledger: OnceCell::new() })
+        Ok(Self {
+            config,
+            profile,
+            origin,
+            portal,
+            pending,
+            dev,
+            provider,
+            test_log: genesis.test_log,
+            ledger: OnceCell::new(),
+        })
     }
 
     /// The way to the log, opened by who needs it first.

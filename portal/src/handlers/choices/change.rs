@@ -16,9 +16,9 @@ use sillage_words::words::{category, pick};
 
 use super::super::Portal;
 use super::super::visit::Visit;
-use crate::web::fields::Fields;
 use crate::view::choices::Sort;
 use crate::view::{Fact, FieldError, fields};
+use crate::web::fields::Fields;
 
 /// What a permission lets do: see, and take along.
 const PERMITTED: [&str; 4] = ["search", "read", "download", "print"];

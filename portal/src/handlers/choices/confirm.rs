@@ -13,16 +13,16 @@ use sillage_words::time::spoken;
 use super::super::{Answered, Portal, Trouble};
 use super::form::{hidden, values};
 use crate::cookie::Purpose;
-use crate::web::Asked;
-use crate::web::answer;
 use crate::pages;
 use crate::view::choices::{PreviewView, Sort};
 use crate::view::{FieldError, Hidden, Text, fields};
+use crate::web::Asked;
+use crate::web::answer;
 
 impl Portal {
     /// Who gains, who loses, before anything is signed.
     pub(in crate::handlers) async fn preview(&self, asked: &Asked) -> Answered {
-        let (visit, form) = self.own_form(asked)?;
+        let (visit, form) = self.own_form(asked).await?;
         let (ledger, lang) = (self.ledger().await?, self.lang(asked));
         let sort = Sort::of_slug(form.text(fields::SORT)).ok_or(Trouble::FormOutOfDate)?;
         let known = visit.patient.known(&ledger.session, AsOf::Now).await?;
@@ -78,7 +78,7 @@ impl Portal {
 
     /// Puts the record of a preview on record: once, however often it comes.
     pub(in crate::handlers) async fn confirm(&self, asked: &Asked) -> Answered {
-        let (visit, form) = self.own_form(asked)?;
+        let (visit, form) = self.own_form(asked).await?;
         let content = self.opened_as(&visit, Purpose::Form, form.text(fields::RECORD)).ok_or(Trouble::FormOutOfDate)?;
         let record = v1::Record::decode(&content[..]).map_err(|_| Trouble::FormOutOfDate)?;
         let ledger = self.ledger().await?;

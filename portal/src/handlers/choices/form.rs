@@ -17,11 +17,11 @@ use super::super::lines::actor;
 use super::super::visit::Visit;
 use super::super::{Answered, Ledger, Portal, Trouble};
 use super::{said, traced};
-use crate::web::Asked;
-use crate::web::fields::Fields;
 use crate::pages;
 use crate::view::choices::{FormView, Offered, Sort, Values};
 use crate::view::{Choice, FieldError, Hidden, Text, fields};
+use crate::web::Asked;
+use crate::web::fields::Fields;
 
 /// Lines of the trace out of which people and documents are offered.
 const LINES: u32 = 500;
@@ -69,11 +69,11 @@ impl Portal {
         let sort = Sort::of_slug(slug).ok_or(Trouble::NotFound)?;
         match asked.method {
             Method::POST => {
-                let (visit, form) = self.own_form(asked)?;
+                let (visit, form) = self.own_form(asked).await?;
                 self.form_page(asked, &visit, sort, values(&form), Vec::new()).await
             }
             _ => {
-                let visit = self.visit(asked)?;
+                let visit = self.visit(asked).await?;
                 let mut values = Values::default();
                 let rule = asked.query.text(fields::RULE);
                 if !rule.is_empty() {
@@ -243,7 +243,12 @@ fn professionals(lines: &[TracedLine]) -> BTreeMap<(String, String), v1::Actor> 
     for person in lines.iter().filter_map(actor) {
         let is_one = ![PATIENT_SYSTEM, AUTHOR_SYSTEM].contains(&person.system.as_str()) && !person.id.is_empty();
         if is_one {
-            out.entry((person.system.clone(), person.id.clone())).or_insert(person);
+            let known: &mut v1::Actor =
+                out.entry((person.system.clone(), person.id.clone())).or_insert_with(|| person.clone());
+            // Whoever is named somewhere is shown by that name.
+            if known.label.is_empty() && !person.label.is_empty() {
+                *known = person;
+            }
         }
     }
     out

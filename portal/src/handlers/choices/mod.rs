@@ -20,12 +20,12 @@ use sillage_words::words::pick;
 use super::lines::line;
 use super::visit::Visit;
 use super::{Answered, Portal};
-use crate::web::Asked;
-use crate::web::fields::encoded;
 use crate::pages;
 use crate::view::Fact;
 use crate::view::Text;
 use crate::view::choices::{ChoicesView, DoneView, Held, Sort};
+use crate::web::Asked;
+use crate::web::fields::encoded;
 
 /// What a line says, with who did it.
 pub(super) fn said(traced: &TracedLine, lang: Lang) -> Text {
@@ -74,7 +74,7 @@ fn holding(known: &Known) -> Vec<(&Decided, bool, Standing)> {
 
 impl Portal {
     pub(super) async fn choices(&self, asked: &Asked) -> Answered {
-        let (visit, lang) = (self.visit(asked)?, self.lang(asked));
+        let (visit, lang) = (self.visit(asked).await?, self.lang(asked));
         let known = visit.patient.known(&self.ledger().await?.session, AsOf::Now).await?;
         let held = |(decided, secret, standing): (&Decided, bool, Standing)| {
             let kind = decided.line.entry.kind;
@@ -117,7 +117,7 @@ impl Portal {
     }
 
     pub(super) async fn done(&self, asked: &Asked, index: &str) -> Answered {
-        let (visit, lang) = (self.visit(asked)?, self.lang(asked));
+        let (visit, lang) = (self.visit(asked).await?, self.lang(asked));
         let ledger = self.ledger().await?;
         let found = self.found(ledger, &visit, index).await?;
         let traced = found.line();
