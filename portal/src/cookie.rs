@@ -295,7 +295,7 @@ mod tests {
     }
 
     /// The request of a browser that took these answers.
-    fn browser(answers: &[Answer]) -> Asked {
+    fn browser(answers: &[&Answer]) -> Asked {
         let mut jar: std::collections::BTreeMap<String, String> = std::collections::BTreeMap::new();
         for line in answers.iter().flat_map(|answer| answer.headers().get_all(header::SET_COOKIE)) {
             let line = line.to_str().expect("text");
@@ -321,13 +321,13 @@ mod tests {
             let value: String = "ab".repeat(5_000);
             let mut set = text(StatusCode::OK, "");
             cookies.set(&mut set, "session", &value).expect("it fits");
-            assert_eq!(cookies.read(&browser(&[set.clone()]), "session"), Some(value));
+            assert_eq!(cookies.read(&browser(&[&set]), "session"), Some(value));
             let mut smaller = text(StatusCode::OK, "");
             cookies.set(&mut smaller, "session", &"c".repeat(4_000)).expect("it fits");
-            assert_eq!(cookies.read(&browser(&[set.clone(), smaller]), "session"), Some("c".repeat(4_000)));
+            assert_eq!(cookies.read(&browser(&[&set, &smaller]), "session"), Some("c".repeat(4_000)));
             let mut ended = text(StatusCode::OK, "");
             cookies.end(&mut ended, "session");
-            assert_eq!(cookies.read(&browser(&[set, ended]), "session"), None);
+            assert_eq!(cookies.read(&browser(&[&set, &ended]), "session"), None);
         }
         let mut answer = text(StatusCode::OK, "");
         assert_eq!(Cookies { secure: true }.set(&mut answer, "session", &"a".repeat(15_201)), Err(1));

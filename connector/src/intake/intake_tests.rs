@@ -40,6 +40,7 @@ fn profile(dir: &Path) -> Profile {
         gateway: None,
         fhir: None,
         fhir_token: None,
+        portal: None,
         auth: None,
         login: None,
         test_issuer: None,

@@ -18,8 +18,8 @@ use sillage_node::init::authorities::AuthoritiesPlan;
 use sillage_node::init::genesis::LogTerms;
 use sillage_node::init::{self, NodePlan, Plan};
 use sillage_node::metrics::Metrics;
-use sillage_node::peer;
 use sillage_node::secrets::Secrets;
+use sillage_node::service;
 use sillage_node::tls::accept::{AcceptLimits, accept};
 use sillage_proof::LeafIndex;
 use sillage_proof::batch::{BatchLeaf, BatchMessage, Origin, batch_root};
@@ -165,7 +165,7 @@ impl Deployment {
             let listener = TcpListener::from_std(listener).expect("a port");
             let peer_tls = core.peer_tls().expect("certificates");
             let incoming = accept(listener, peer_tls, limits, "peer", counted);
-            let serving = tonic::transport::Server::builder().add_routes(peer::routes(Arc::clone(&core)));
+            let serving = tonic::transport::Server::builder().add_routes(service::peer_routes(Arc::clone(&core)));
             tokio::spawn(serving.serve_with_incoming(incoming));
             (core, entries)
         });
