@@ -18,7 +18,7 @@ use super::resolver::IdentityResolver;
 #[serde(rename_all = "kebab-case", tag = "source", deny_unknown_fields)]
 pub enum Settings {
     /// The provider says them (`[oidc] ins_claim`).
-    Claim,
+    Claim {},
     /// A file says them; test logs alone.
     File {
         /// The file.
@@ -52,7 +52,7 @@ impl Settings {
     pub fn resolve(&mut self, base: &Path) {
         let join = |file: &mut PathBuf| *file = base.join(&*file);
         match self {
-            Self::Claim => {}
+            Self::Claim {} => {}
             Self::File { file } => join(file),
             Self::Service { ca, certificate, key, enrolments, enrolments_key, .. } => {
                 [ca, certificate, key].into_iter().flatten().for_each(join);
@@ -67,7 +67,7 @@ impl Settings {
     /// A setting or a file that can't be used.
     pub fn open(&self, is_test_log: bool) -> Result<Arc<dyn IdentityResolver>, String> {
         match self {
-            Self::Claim => Ok(Arc::new(ByClaim { is_test_log })),
+            Self::Claim {} => Ok(Arc::new(ByClaim { is_test_log })),
             Self::File { file } => Ok(Arc::new(ByFile::load(file, is_test_log)?)),
             Self::Service { url, ca, certificate, key, plain_loopback, enrolments, enrolments_key } => {
                 let identity = match (certificate, key) {

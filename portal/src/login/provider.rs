@@ -106,7 +106,7 @@ impl AtProvider {
         let client = Client::new(settings.clone()).map_err(|error| usage(error.to_string()))?;
         let resolver = identity.open(is_test_log).map_err(usage)?;
         let statements = match (statement, identity) {
-            (None, identity::Settings::Claim) => None,
+            (None, identity::Settings::Claim {}) => None,
             (None, _) => {
                 let why =
                     "[statement] is missing: the log takes the INS from a signed token, and this provider's has none";
