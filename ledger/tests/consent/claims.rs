@@ -115,7 +115,7 @@ fn world_end() -> u64 {
 }
 
 #[test]
-fn a_basis_that_nothing_supports_is_claimed() {
+fn a_membership_of_the_care_team_supports_a_basis_while_it_holds() {
     let mut world = world_at(CLAIMS);
     let team = (BasisKind::CareTeam, "");
     assert_eq!(read_on(&mut world, dr(), team), claimed(), "no membership");
@@ -135,11 +135,21 @@ fn a_basis_that_nothing_supports_is_claimed() {
     assert_eq!(read_at(&mut world, dr(), team, began + 1_000), FOUNDED, "it happened before they left");
     world.reopen();
     assert_eq!(read_at(&mut world, dr(), team, began + 1_000), FOUNDED, "folded anew");
+}
+
+#[test]
+fn the_attending_doctor_is_of_the_care_team() {
+    let mut world = world_at(CLAIMS);
     let attending = json!({"professional": name(&doctor(2, "physician"))});
     world.record(&[says(Kind::ATTENDING_DECLARED, Some(tag(1)), patient(), &attending)]);
-    assert_eq!(read_on(&mut world, doctor(2, "physician"), team), FOUNDED, "the attending doctor");
+    assert_eq!(read_on(&mut world, doctor(2, "physician"), (BasisKind::CareTeam, "")), FOUNDED);
+    assert_eq!(read_on(&mut world, dr(), (BasisKind::CareTeam, "")), claimed(), "another doctor");
+}
 
-    // A consent: named, the patient's, in force, for this actor and action.
+/// It is named, the patient's, in force, for this actor and action.
+#[test]
+fn a_consent_supports_a_basis_for_those_whom_it_permits_that() {
+    let mut world = world_at(CLAIMS);
     world.record(&[permit(tag(1), "c1", &dr()), permit(tag(2), "c2", &dr()), deny(tag(1), "c3", "PSY")]);
     for (id, by, wanted) in [
         ("c1", dr(), FOUNDED),
@@ -160,9 +170,18 @@ fn a_basis_that_nothing_supports_is_claimed() {
     world.pass(HOUR_MS);
     assert_eq!(read_on(&mut world, dr(), (BasisKind::Consent, "c1")), claimed(), "revoked");
     assert_eq!(read_at(&mut world, dr(), (BasisKind::Consent, "c1"), before - 1), FOUNDED, "before it was revoked");
+}
 
+#[test]
+fn the_patient_alone_supports_their_own_access() {
+    let mut world = world_at(CLAIMS);
     assert_eq!(read_on(&mut world, patient(), (BasisKind::Self_, "")), FOUNDED);
     assert_eq!(read_on(&mut world, person("p1"), (BasisKind::Self_, "")), claimed());
+}
+
+#[test]
+fn nothing_on_record_supports_a_law_or_a_consent_that_is_not_there() {
+    let mut world = world_at(CLAIMS);
     assert_eq!(read_on(&mut world, dr(), (BasisKind::Legal, "CSP L1111-18")), claimed());
     let moved = access(Kind::MOVEMENT_RESEARCH, tag(1), dr(), &[item("d1")], (BasisKind::Consent, "none"));
     let now = world.now;
