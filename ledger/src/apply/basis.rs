@@ -9,7 +9,7 @@ use sillage_rules::consent::state::{DirectiveEntry, Stamp};
 use sillage_rules::consent::{Action, Actor, ActorKind, Case, Effect, Meta, PatientState, ProvableBasis, Spelled};
 use sillage_rules::entry::{Entry, UnjustifiedReason};
 use sillage_rules::facts::Finding;
-use sillage_rules::ident::resource::{Resource, is_one_server};
+use sillage_rules::ident::resource::Resource;
 use sillage_rules::kind::Kind;
 use sillage_rules::limits::FUTURE_MS_MAX;
 use sillage_rules::record::ParsedRecord;
@@ -74,15 +74,13 @@ fn is_supported(
     let around = [at_ms, at_ms.saturating_add(FUTURE_MS_MAX), at_ms.saturating_sub(FUTURE_MS_MAX)];
     let moments = around.into_iter().chain(is_deferred(record).then_some(meta.time.get())).map(LedgerTimeMs);
     let (action, across_servers) = (Action::of_kind(record.kind()), rules.has_reached(DOORS));
+    let cited = Cited::of(&basis.r#ref, across_servers);
     for tag in tags.into_iter().flatten().filter(|tag| *tag != NO_PATIENT) {
         let state = staged.state(overlay, rules, &tag)?;
         let at = |moment: LedgerTimeMs| match provable {
             ProvableBasis::CareTeam => state.was_in_care(actor, moment, party),
             ProvableBasis::Own => state.was_representative(actor, moment),
-            ProvableBasis::Consent => {
-                let cited = |entry: &DirectiveEntry| is_cited(state, entry, &basis.r#ref, across_servers);
-                permits(state, cited, (actor, action, party), moment)
-            }
+            ProvableBasis::Consent => permits(state, &cited, (actor, action, party), moment),
             ProvableBasis::Legal => false,
         };
         if moments.clone().any(at) {
@@ -92,35 +90,55 @@ fn is_supported(
     Ok(false)
 }
 
-/// Tells whether an access cites this directive. From feature level 5 on, `Consent/1` is that of the one server whose Consent of this name the
-/// patient has, and a whole URL that of its server. Where it may be that of several, none is cited.
-fn is_cited(state: &PatientState, entry: &DirectiveEntry, name: &str, across_servers: bool) -> bool {
-    let id = &entry.directive.id;
-    let Some(cited) = Resource::of(name).filter(|_| across_servers) else { return id == name };
-    // The server of a directive of this name; an empty one where nothing says it.
-    let server_of = |entry: &'_ DirectiveEntry| {
-        let named = Resource::of(&entry.directive.id).filter(|named| named.short() == cited.short())?;
-        let server =
-            if named.server().is_empty() { entry.server.as_deref().unwrap_or_default() } else { named.server() };
-        Some(server.to_owned())
-    };
-    let Some(server) = server_of(entry) else { return false };
-    match cited.server() {
-        "" => state.directives().iter().filter_map(server_of).all(|other| is_one_server(&other, &server)),
-        cited => is_one_server(cited, &server),
+/// The Consent that an access cites. From feature level 5 on, `Consent/1` is that of the one server whose Consent of this name the patient
+/// has at that moment, and a whole URL that of its server. Where it may be that of several, none is cited.
+enum Cited<'a> {
+    /// The directive of this id, as it is written.
+    Id(&'a str),
+    /// A Consent, by type and id, with its server; empty: the one that the patient has.
+    Consent(Resource),
+}
+
+impl<'a> Cited<'a> {
+    fn of(name: &'a str, across_servers: bool) -> Self {
+        match Resource::of(name).filter(|_| across_servers) {
+            Some(resource) => Self::Consent(resource),
+            None => Self::Id(name),
+        }
+    }
+
+    /// The directives in force that are cited. Compared are names that were brought to one form when the directive was applied: an
+    /// access costs one comparison for each directive.
+    fn among<'s>(&self, in_force: impl Iterator<Item = &'s DirectiveEntry>) -> Vec<&'s DirectiveEntry> {
+        match self {
+            Self::Id(id) => in_force.filter(|entry| entry.directive.id == *id).collect(),
+            Self::Consent(cited) => {
+                let named: Vec<(&str, &DirectiveEntry)> = in_force
+                    .filter_map(|entry| {
+                        let (short, server) = entry.cited_as.as_ref()?;
+                        (short == cited.short()).then_some((server.as_str(), entry))
+                    })
+                    .collect();
+                let is_one = named.windows(2).all(|pair| pair[0].0 == pair[1].0);
+                let is_cited = |server: &str| match cited.server() {
+                    "" => is_one,
+                    cited => cited == server,
+                };
+                named.into_iter().filter(|(server, _)| is_cited(server)).map(|(_, entry)| entry).collect()
+            }
+        }
     }
 }
 
 /// Tells whether a directive that is cited permits the actor this action at that moment; of data that goes elsewhere, any.
 fn permits(
     state: &PatientState,
-    is_cited: impl Fn(&DirectiveEntry) -> bool,
+    cited: &Cited<'_>,
     (actor, action, party): (&Actor, Option<Action>, &AuthorId),
     at: LedgerTimeMs,
 ) -> bool {
-    let of_others = state.directives_at(at).filter(|entry| entry.collected_by.as_ref() != Some(party));
-    let mut named = of_others.filter(|entry| is_cited(entry));
-    named.any(|entry| {
+    let of_others = cited.among(state.directives_at(at)).into_iter();
+    of_others.filter(|entry| entry.collected_by.as_ref() != Some(party)).any(|entry| {
         let provision = &entry.directive.provision;
         let in_team = |origin: &str| state.origins(actor, at).any(|known| known == origin);
         let meant = provision.grantee.as_ref().is_some_and(|grantee| grantee.matches(actor, in_team));

@@ -3,6 +3,8 @@
 //! [`PatientState::admit`] looks and changes nothing. Its codes come in the order of `docs/consent.md`: who signs first,
 //! then what the record refers to, then what it says.
 
+use std::collections::BTreeMap;
+
 use sillage_proof::hash::LedgerTimeMs;
 
 use super::Meta;
@@ -15,6 +17,7 @@ use super::state::{MemberEntry, PatientState, Period, RepresentationEntry};
 use super::token::{Effect, Power};
 use crate::codes::Code;
 use crate::device::DEVICES_MAX;
+use crate::ident::resource::Resource;
 use crate::time::TimeMs;
 
 /// Directives of one patient that are in force or will be.
@@ -28,6 +31,9 @@ pub const DIRECTIVES_KEPT: usize = 4_000;
 pub const ITEMS_MAX: usize = 20_000;
 /// Blocked professionals, opposed feeds and members of the care team of one patient, each.
 pub const PEOPLE_MAX: usize = 2_000;
+/// Names of one FHIR resource (versions, servers) in a list of a directive, or among a patient's masks, embargoes or secrets: each is
+/// looked at for every item that is asked and may be it.
+pub const NAMES_MAX: usize = 16;
 /// Representatives of one patient.
 pub const REPRESENTATIVES_MAX: usize = 100;
 /// Break-glasses of one patient that are over and are kept, at least: older ones are forgotten whenever there are twice as
@@ -290,7 +296,10 @@ impl PatientState {
                 refuse(Code::IdTaken, "a break-glass with this id is on record")
             }
             Event::BreakGlassOpened(opened) => self.may_open_another(opened, meta, env),
-            _ => self.has_room(event, meta.time),
+            Event::Directive(directive) if env.across_servers && has_many_names(directive) => {
+                refuse(Code::TooManyDirectives, &format!("a list has more than {NAMES_MAX} names of one FHIR resource"))
+            }
+            _ => self.has_room(event, meta.time).and_then(|()| self.has_few_names(event, env)),
         }
     }
 
@@ -306,6 +315,31 @@ impl PatientState {
                 let message = format!("this actor has {BREAKGLASSES_OPEN_MAX} open on this patient: close one first");
                 refuse(Code::TooManyRules, &message)
             }
+        }
+    }
+
+    /// A decision looks at every name that may mean the item that is asked: so one resource has few.
+    fn has_few_names(&self, event: &Event, env: &Env<'_>) -> Admitted {
+        let items = match event {
+            Event::Masked { items } | Event::Embargoed { items, .. } | Event::SecrecySet { items } => items,
+            _ => return Ok(()),
+        };
+        let known = |item: &str| match event {
+            Event::Masked { .. } => self.masked.other_names(item),
+            Event::Embargoed { .. } => self.embargoed.other_names(item),
+            _ => self.secret.other_names(item),
+        };
+        let added = names_of_resources(items);
+        let is_many = |item: &String| {
+            let here = Resource::of(item).and_then(|resource| added.get(resource.short()).copied()).unwrap_or_default();
+            known(item) + here > NAMES_MAX
+        };
+        match env.across_servers && items.iter().any(is_many) {
+            true => {
+                let message = format!("one FHIR resource has more than {NAMES_MAX} names: lift those that aren't needed");
+                refuse(Code::TooManyRules, &message)
+            }
+            false => Ok(()),
         }
     }
 
@@ -326,6 +360,21 @@ impl PatientState {
             false => refuse(Code::TooManyRules, &format!("the patient has {count} of them, and at most {max}")),
         }
     }
+}
+
+/// How many of these items are names of one resource, by type and id.
+fn names_of_resources(items: &[String]) -> BTreeMap<String, usize> {
+    let mut names = BTreeMap::new();
+    for resource in items.iter().filter_map(|item| Resource::of(item)) {
+        *names.entry(resource.short().to_owned()).or_default() += 1;
+    }
+    names
+}
+
+fn has_many_names(directive: &Directive) -> bool {
+    let provisions = std::iter::once(&directive.provision).chain(&directive.except);
+    let mut lists = provisions.filter_map(|provision| provision.items.as_deref());
+    lists.any(|items| names_of_resources(items).values().any(|names| *names > NAMES_MAX))
 }
 
 /// The structure as which someone speaks who signs for a professional. It follows from the signer alone: what a record

@@ -13,6 +13,7 @@ use super::name::{ActorKind, ActorName};
 use super::people::{BreakGlass, DepositedItem, Feed, Membership, Representation};
 use super::state::*;
 use super::{Meta, PatientState};
+use crate::ident::resource::{Resource, server_of_base};
 use crate::login::REMEMBERED_MS;
 use crate::time::TimeMs;
 
@@ -157,6 +158,13 @@ impl PatientState {
         let directive = directive.clone();
         let collected_by = meta.party.filter(|_| directive.collected.is_some());
         let server = meta.server.clone();
+        let cited_as = Resource::of(&directive.id).map(|named| {
+            let server = match (named.server(), &server) {
+                ("", Some(base)) => server_of_base(base),
+                (said, _) => said.to_owned(),
+            };
+            (named.short().to_owned(), server)
+        });
         self.directives.push(DirectiveEntry {
             directive,
             stamp,
@@ -165,6 +173,7 @@ impl PatientState {
             by_representative,
             collected_by,
             server,
+            cited_as,
         });
         if self.directives.len() > DIRECTIVES_KEPT
             && let Some(oldest) = self.directives.iter().position(|entry| !entry.period.is_alive(stamp.time))

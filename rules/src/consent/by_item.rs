@@ -1,6 +1,6 @@
 //! What a patient's records say of single items, by their names, and by what a resource is called on its own server.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::ident::resource::Resource;
 
@@ -8,8 +8,8 @@ use crate::ident::resource::Resource;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct ByItem<V> {
     named: BTreeMap<String, V>,
-    /// The names that are resources: by type and id.
-    resources: BTreeMap<String, BTreeSet<String>>,
+    /// The names that are resources: by type and id, each with its server.
+    resources: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl<V> Default for ByItem<V> {
@@ -43,9 +43,16 @@ impl<V> ByItem<V> {
     /// Sets it, and gives what stood there.
     pub fn insert(&mut self, item: &str, value: V) -> Option<V> {
         if let Some(resource) = Resource::of(item) {
-            self.resources.entry(resource.short().to_owned()).or_default().insert(item.to_owned());
+            let names = self.resources.entry(resource.short().to_owned()).or_default();
+            names.insert(item.to_owned(), resource.server().to_owned());
         }
         self.named.insert(item.to_owned(), value)
+    }
+
+    /// How many names of the resource that this one names stand here, other than this one.
+    pub fn other_names(&self, item: &str) -> usize {
+        let names = Resource::of(item).and_then(|resource| self.resources.get(resource.short()));
+        names.map_or(0, |names| names.len() - usize::from(names.contains_key(item)))
     }
 
     /// Takes it away, and gives it.
@@ -64,12 +71,14 @@ impl<V> ByItem<V> {
     /// All that may be said of the item: under its name first; `across_servers`, then under every name that may mean the same
     /// resource, in order.
     pub fn about<'s>(&'s self, item: &'s str, across_servers: bool) -> impl Iterator<Item = &'s V> {
-        let resource = Resource::of(item).filter(|_| across_servers);
-        let names = resource.and_then(|resource| self.resources.get(resource.short()));
-        let is_meant = move |name: &&String| {
-            *name != item && resource.zip(Resource::of(name)).is_some_and(|(asked, known)| asked.may_be(&known))
+        let asked = Resource::of(item).filter(|_| across_servers);
+        let names = asked.as_ref().and_then(|asked| self.resources.get(asked.short()));
+        let is_meant = move |name: &str, server: &str| {
+            let is_said = |asked: &Resource| !asked.server().is_empty() && !server.is_empty();
+            name != item && asked.as_ref().is_some_and(|asked| !is_said(asked) || asked.server() == server)
         };
-        let others = names.into_iter().flatten().filter(is_meant).filter_map(|name| self.named.get(name));
+        let others = names.into_iter().flatten().filter(move |(name, server)| is_meant(name, server));
+        let others = others.filter_map(|(name, _)| self.named.get(name));
         self.named.get(item).into_iter().chain(others)
     }
 }

@@ -90,6 +90,8 @@ pub struct DirectiveEntry {
     pub collected_by: Option<AuthorId>,
     /// The FHIR server of the Consent that it is from, where that is known ([`Meta::server`]).
     pub server: Option<String>,
+    /// The Consent that its id names, where it names one. The server is that of the id, else [`DirectiveEntry::server`], else empty.
+    pub cited_as: Option<(String, String)>,
 }
 
 /// An embargo on an item.

@@ -54,10 +54,26 @@ impl Meant<'_> {
             (Effect::Permit, Means::Perhaps) => {
                 (denies(&self.exceptions) && !has_let_out(&self.permits_within)).then_some(Effect::Deny)
             }
-            (Effect::Deny, Means::Surely) if permits(&self.exceptions) => Some(Effect::Permit),
+            // Another name of the item, which is denied and not excepted, holds on.
+            (Effect::Deny, Means::Surely) if permits(&self.exceptions) && self.all_are_let_out(item) => {
+                Some(Effect::Permit)
+            }
             (Effect::Deny, Means::Surely) => Some(Effect::Deny),
             (Effect::Deny, Means::Perhaps) => (!has_let_out(&self.exceptions)).then_some(Effect::Deny),
         }
+    }
+}
+
+impl Meant<'_> {
+    /// Tells whether an exception has each name of other spelling under which the directive may mean the item.
+    fn all_are_let_out(&self, item: &Item<'_>) -> bool {
+        let has = |name: &str| {
+            let names = |scope: &Scope<'_>| {
+                scope.provision.items.as_ref().is_none_or(|items| items.iter().any(|known| known == name))
+            };
+            self.exceptions.iter().any(names)
+        };
+        self.own.other_names(item).filter(|name| *name != item.facts.id).all(has)
     }
 }
 
@@ -66,16 +82,17 @@ struct Scope<'a> {
     provision: &'a Provision,
     /// How surely it means the request.
     request: Means,
-    /// The items that it names and that are FHIR resources, by type and id. Empty where names count as they are written.
-    resources: BTreeMap<&'a str, Vec<&'a str>>,
+    /// The items that it names and that are FHIR resources, by type and id, each with its name. Empty where names count as they are
+    /// written.
+    resources: BTreeMap<String, Vec<(&'a str, Resource)>>,
 }
 
 impl<'a> Scope<'a> {
     fn of(provision: &'a Provision, request: Means, across_servers: bool) -> Self {
-        let mut resources: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        let mut resources: BTreeMap<String, Vec<(&str, Resource)>> = BTreeMap::new();
         for name in provision.items.iter().flatten().filter(|_| across_servers) {
             if let Some(resource) = Resource::of(name) {
-                resources.entry(resource.short()).or_default().push(name);
+                resources.entry(resource.short().to_owned()).or_default().push((name, resource));
             }
         }
         Self { provision, request, resources }
@@ -103,10 +120,10 @@ impl<'a> Scope<'a> {
 
     /// The names of other spelling that may mean the item.
     fn other_names<'s>(&'s self, item: &'s Item<'_>) -> impl Iterator<Item = &'a str> + 's {
-        let named = item.resource.and_then(|resource| self.resources.get(resource.short()));
-        let may_be =
-            |name: &&&str| Resource::of(name).zip(item.resource).is_some_and(|(one, other)| one.may_be(&other));
-        named.into_iter().flatten().filter(may_be).copied()
+        let asked = item.resource.as_ref();
+        let named = asked.and_then(|asked| self.resources.get(asked.short()));
+        let may_be = move |(_, known): &&(&str, Resource)| asked.is_some_and(|asked| known.may_be(asked));
+        named.into_iter().flatten().filter(may_be).map(|(name, _)| *name)
     }
 
     /// Tells whether the item has a category and a label that it means.
@@ -121,7 +138,7 @@ impl<'a> Scope<'a> {
 pub(super) struct Item<'a> {
     pub facts: &'a ItemFacts,
     labels: BTreeSet<&'a str>,
-    resource: Option<Resource<'a>>,
+    resource: Option<Resource>,
 }
 
 impl<'a> Item<'a> {

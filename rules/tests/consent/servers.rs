@@ -29,6 +29,32 @@ fn by_reference(reference: &str) -> sillage_proto::v1::Actor {
 }
 
 #[test]
+fn a_denied_url_holds_though_an_exception_lets_out_the_short_name() {
+    let mut world = permitting();
+    world.directive("no", "deny", json!({
+        "grantee": {"professional": name(&dr(1))}, "actions": ["read"], "items": [URL, SHORT],
+        "except": [{"effect": "permit", "items": [SHORT]}],
+    }));
+    for id in [URL, SHORT] {
+        assert!(read(&world, &dr(1), id).starts_with("deny"), "{id}");
+    }
+}
+
+#[test]
+fn a_resource_has_few_names_among_the_masks_and_in_a_list() {
+    let mut world = permitting();
+    let names: Vec<String> = (0..17).map(|n| format!("https://s{n}.example/fhir/DocumentReference/12")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    world.put(Kind::ITEM_MASKED, &patient(), Value::Null, &names[..16]).expect("sixteen names");
+    for more in [&names[16..], &[SHORT]] {
+        world.put(Kind::ITEM_MASKED, &patient(), Value::Null, more).expect_err("one name more");
+    }
+    world.put(Kind::ITEM_MASKED, &patient(), Value::Null, &names[..1]).expect("a name that is known");
+    let list = json!({"id": "many", "effect": "deny", "grantee": {"professional": name(&dr(1))}, "actions": ["read"], "items": names});
+    world.put(Kind::CONSENT_DIRECTIVE, &patient(), list, &[]).expect_err("seventeen names in one list");
+}
+
+#[test]
 fn a_mask_on_a_short_name_holds_under_the_url_of_any_server() {
     let mut world = permitting();
     world.put(Kind::ITEM_MASKED, &patient(), Value::Null, &[SHORT]).expect("a mask");
