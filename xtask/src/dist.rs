@@ -12,8 +12,13 @@ use std::process::Command;
 use std::time::Instant;
 
 /// The programs that a deployment installs: the crate's folder, and the program.
-const PROGRAMS: &[(&str, &str)] =
-    &[("cli", "sillage"), ("node", "sillage-node"), ("gateway", "sillage-gateway"), ("connector", "sillage-connector"), ("portal", "sillage-portal")];
+const PROGRAMS: &[(&str, &str)] = &[
+    ("cli", "sillage"),
+    ("node", "sillage-node"),
+    ("gateway", "sillage-gateway"),
+    ("connector", "sillage-connector"),
+    ("portal", "sillage-portal"),
+];
 /// Each shell, with the place in the archive from which it reads completions.
 const COMPLETIONS: &[(&str, &str)] = &[
     ("bash", "share/bash-completion/completions/sillage"),

@@ -149,8 +149,8 @@ fn door(path: &Path, text: &str, findings: &mut Vec<String>) {
 /// Crates in which no doc comment opens with a question's word. A noun says sooner what a thing is: "The signer of a batch" instead
 /// of "Who signed a batch". Add a crate once its comments are rewritten.
 const PLAIN_DOCS: &[&str] = &[
-    "proto", "proof", "rules", "words", "audit", "scenario", "web", "gateway", "xtask", "fhir", "cluster", "cli", "ledger",
-    "node", "client", "chaos",
+    "proto", "proof", "rules", "words", "audit", "scenario", "web", "gateway", "xtask", "fhir", "cluster", "cli",
+    "ledger", "node", "client", "chaos",
 ];
 const QUESTION_WORDS: &[&str] = &["What", "Who", "Whose", "Whom", "Whether"];
 
