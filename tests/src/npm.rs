@@ -12,7 +12,7 @@ pub fn skipped(why: &str) {
     println!("skipped: {why}");
 }
 
-/// Whether a program is on the PATH.
+/// True if a program is on the PATH.
 pub fn on_path(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(name).is_file())

@@ -22,14 +22,19 @@ use sillage_portal::identity::{IdentityResolver as _, Resolved, Statements, clai
 use sillage_portal::oidc::keys::ClientKeys;
 use sillage_portal::oidc::{Ask, Callback, Client, Login, LoginError, Settings};
 use sillage_proof::batch::Origin;
+use sillage_proof::hash::LedgerTimeMs;
 use sillage_proof::keys::SigningKey;
+use sillage_proof::tag::{Identity, PatientTag, WhichTag};
+use sillage_proof::vrf::VrfSecretKey;
+use sillage_proto::v1;
 use sillage_rules::act::Act;
+use sillage_rules::kind::Kind;
 use sillage_rules::line::RecordLine;
-use sillage_rules::record::act_message;
-use sillage_rules::will::Level;
+use sillage_rules::record::{ParsedRecord, act_message, new_message};
 use sillage_rules::will::binding::sign_in_session;
 use sillage_rules::will::issuer::{Issuer, IssuerKey};
 use sillage_rules::will::jws::Algorithm;
+use sillage_rules::will::{self, Level, Log};
 use sillage_tests::authority::Authority;
 use sillage_tests::health::{Patient, in_s};
 use sillage_tests::lines::{OID, now_ms};
@@ -99,6 +104,7 @@ fn main() -> ExitCode {
             a_provider_that_names_another_issuer_or_host_is_refused,
             a_client_with_another_key_is_refused,
             whoever_logs_out_is_led_back,
+            the_rules_of_the_ledger_take_the_login_and_no_other,
             the_ledger_takes_the_login_as_the_proof_of_a_will,
             a_patient_logs_in_at_the_provider_in_a_browser,
             the_login_process_states_whose_ins_it_is_where_the_provider_does_not,
@@ -349,6 +355,38 @@ fn whoever_logs_out_is_led_back(house: &mut House) {
     }
 }
 
+/// What each node of the ledger computes of the login: it proves the will of its patient, in the session that its nonce names.
+fn the_rules_of_the_ledger_take_the_login_and_no_other(house: &mut House) {
+    let Some(there) = &house.there else { return };
+    let (origin, vrf) = (Origin::new("example.org/log").expect("a name"), VrfSecretKey::from_seed([9; 32]));
+    let session = SigningKey::from_seed(&[8; 32]);
+    let nonce = session_nonce(&origin, session.public_key().as_bytes());
+    let ask = Ask { nonce, ..ask(Level::Substantial) };
+    let login = there.log_in(&there.client(), &ask, Some("zoe"), "eidas2").expect("a login");
+    let issuer = as_issuer(there);
+    let verdict = |whose: Patient, session: &SigningKey, at_ms: u64| {
+        let identity = Identity::new(&whose.ins(), OID).expect("an identity");
+        let (tag, proof) = PatientTag::resolve(&vrf, &identity, WhichTag::Open);
+        let mut record = new_message(Kind::SPACE_CLOSED, Some(tag.as_bytes()), now_ms());
+        record.actor =
+            Some(v1::Actor { system: "urn:sillage:patient".to_owned(), id: "self".to_owned(), ..v1::Actor::default() });
+        let (iss, method) = (there.provider.issuer.clone(), "eidas2".to_owned());
+        record.auth = Some(v1::Authentication { issuer: iss, method, eidas_level: "substantial".to_owned() });
+        let token = login.id_token.to_string();
+        let mut will = sign_in_session(&origin, &record, session, token, proof.to_bytes().to_vec());
+        will.userinfo = login.userinfo_of_will().to_owned();
+        record.will = Some(will);
+        let record = ParsedRecord::from_message(record).expect("a record");
+        let log = Log { origin: &origin, vrf_public_key: vrf.public_key().as_bytes(), test_log: true, known: None };
+        let will = will::of(&record, Some(&issuer), &log, LedgerTimeMs(at_ms));
+        will.map(|will| will.suffices()).map_err(|error| error.code.to_string())
+    };
+    assert_eq!(verdict(ZOE, &session, now_ms()), Ok(true));
+    assert_eq!(verdict(PAUL, &session, now_ms()), Err("LOGIN_SUBJECT".to_owned()));
+    assert_eq!(verdict(ZOE, &SigningKey::from_seed(&[7; 32]), now_ms()), Err("LOGIN_NOT_BOUND".to_owned()));
+    assert_eq!(verdict(ZOE, &session, now_ms() + 3_600_000), Err("LOGIN_EXPIRED".to_owned()));
+}
+
 /// The provider's keys, published by an authority; a login at it, bound to a session's key; a decision that this key signs: recorded by
 /// three nodes. Each other login, session and patient is refused.
 fn the_ledger_takes_the_login_as_the_proof_of_a_will(house: &mut House) {
@@ -390,8 +428,8 @@ fn the_ledger_takes_the_login_as_the_proof_of_a_will(house: &mut House) {
     assert!(shown.stdout.contains("space.closed") && shown.stdout.contains(&issuer), "{shown}");
 }
 
-/// Publishes the provider as an issuer of logins.
-fn publish(world: &World, there: &There) {
+/// The provider, as an authority publishes it.
+fn as_issuer(there: &There) -> Issuer {
     let keys = runtime().block_on(there.client().provider_keys()).expect("keys");
     let key = |(kid, point): (&str, &[u8; 65])| IssuerKey {
         kid: kid.to_owned(),
@@ -399,7 +437,7 @@ fn publish(world: &World, there: &There) {
         key: point.to_vec(),
         exponent: 0,
     };
-    let issuer = Issuer {
+    Issuer {
         url: there.provider.issuer.clone(),
         name: "FranceConnect+ of the tests".to_owned(),
         keys: keys.iter().map(key).collect(),
@@ -414,11 +452,15 @@ fn publish(world: &World, there: &There) {
         from_ms: 0,
         until_ms: 0,
         test: true,
-    };
+    }
+}
+
+/// Publishes the provider as an issuer of logins.
+fn publish(world: &World, there: &There) {
     let profile = Profile::load(&world.authority_file()).expect("dev wrote it");
     world.wait(async {
         let session = Session::open(profile, Timeouts::default()).await.expect("a session");
-        let act = Act::IssuerPublished(Box::new(issuer));
+        let act = Act::IssuerPublished(Box::new(as_issuer(there)));
         Authority::open(&session, "issuer").await.send(act_message(&act, now_ms())).await.expect("the authority's act");
     });
 }

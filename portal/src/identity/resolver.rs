@@ -42,7 +42,7 @@ pub enum ResolveError {
     /// The traits of the person are too few to ask.
     #[error("the provider doesn't say enough of the person: family name, given name, date of birth and gender")]
     Traits,
-    /// What was confirmed can't be kept.
+    /// A confirmation can't be kept.
     #[error("what the patient confirmed can't be written: look at the disk of this process")]
     Store,
     /// No more room.

@@ -1,7 +1,7 @@
 //! The login at a provider ([`crate::oidc`]): where the browser goes, what its return comes to, and whose INS it is
 //! ([`crate::identity`]).
 //!
-//! What has to be kept until the browser returns stands in that browser, sealed for 15 minutes: whoever brings the return of somebody
+//! Everything that has to be kept until the browser returns stands in that browser, sealed for 15 minutes: whoever brings the return of somebody
 //! else's login has another cookie. Where a patient has to confirm that an INS is theirs, the login waits in memory meanwhile.
 
 use std::collections::HashMap;
@@ -38,7 +38,7 @@ pub const RETURN: &str = "/retour-fournisseur";
 pub const CONFIRM: &str = "/confirmer";
 /// The field of the code of a login that waits for that.
 pub const CODE: &str = "code";
-/// What a browser keeps of a login under way.
+/// The cookie of a login under way.
 const COOKIE: &str = "connexion";
 /// Logins that wait for a patient to confirm, at once.
 const CONFIRMING_MAX: usize = 1_024;
@@ -61,7 +61,7 @@ struct Confirming {
     until_ms: u64,
 }
 
-/// What a return came to.
+/// The outcome of a return.
 pub enum Came {
     /// Logged in, for this session.
     LoggedIn([u8; 32], Box<LoggedIn>),

@@ -112,7 +112,7 @@ impl Login {
         Self { id_token, userinfo, person, established, ins_in_token: false }
     }
 
-    /// What a record carries as `will.userinfo`: the userinfo answer where the claims on the person stand there, else nothing.
+    /// The `will.userinfo` of a record: the userinfo answer where the claims on the person stand there, else nothing.
     pub fn userinfo_of_will(&self) -> &str {
         if self.ins_in_token { "" } else { &self.userinfo }
     }
@@ -124,7 +124,7 @@ enum Secret {
     Shared(Zeroizing<String>),
 }
 
-/// What is known of the provider.
+/// The provider's document and keys, as far as they are known.
 #[derive(Default)]
 struct Known {
     metadata: Option<Arc<Metadata>>,
@@ -421,7 +421,7 @@ fn has(claims: &Claims, name: &str) -> bool {
     !matches!(claims.optional_text(name), Ok(None))
 }
 
-/// Whether a token names a person by `sub` alone, so that it may stand in an address.
+/// True if a token names a person by `sub` alone, so that it may stand in an address.
 fn is_bare(token: &str) -> bool {
     let Ok(token) = Token::parse(token) else { return false };
     let claims: Result<serde_json::Map<String, serde_json::Value>, _> = serde_json::from_str(&token.payload);

@@ -17,7 +17,7 @@ use super::*;
 
 const NONCE: &str = "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd";
 
-/// What the provider does otherwise than it should.
+/// The one thing that the provider does otherwise than it should.
 #[derive(Clone, Default)]
 struct Wrong {
     /// Members of the ID token.

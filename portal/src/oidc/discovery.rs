@@ -26,7 +26,7 @@ pub struct Metadata {
     /// Where a login ends.
     #[serde(default)]
     pub end_session_endpoint: Option<String>,
-    /// Whether each return names the issuer (RFC 9207).
+    /// True if each return names the issuer (RFC 9207).
     #[serde(default, rename = "authorization_response_iss_parameter_supported")]
     pub names_issuer: bool,
     #[serde(default)]

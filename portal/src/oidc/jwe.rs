@@ -43,7 +43,7 @@ struct Epk {
     y: String,
 }
 
-/// Whether a token is encrypted: it has five parts. A signed one has three.
+/// True if a token is encrypted: it has five parts. A signed one has three.
 pub fn is_encrypted(text: &str) -> bool {
     text.bytes().filter(|byte| *byte == b'.').count() == 4
 }

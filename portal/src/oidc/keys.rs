@@ -103,7 +103,7 @@ impl ProviderKeys {
         if twice { Err(LoginError::Answer) } else { Ok(Self(keys)) }
     }
 
-    /// Whether there is a key of this name.
+    /// True if there is a key of this name.
     pub fn has(&self, kid: &str) -> bool {
         self.0.iter().any(|(known, _)| known == kid)
     }

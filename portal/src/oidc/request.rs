@@ -37,7 +37,7 @@ pub struct Ask {
     pub language: &'static str,
 }
 
-/// What is kept until the browser returns: with whoever began, sealed and bound to that browser. It holds secrets.
+/// The part of a login that is kept until the browser returns: with whoever began, sealed and bound to that browser. It holds secrets.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pending {

@@ -55,10 +55,10 @@ pub struct Settings {
     /// The audience of the client's assertion.
     #[serde(default)]
     pub assertion_audience: AssertionAudience,
-    /// Whether ID token and userinfo come encrypted: then others are refused, else encrypted ones are.
+    /// True if ID token and userinfo come encrypted: then others are refused, else encrypted ones are.
     #[serde(default = "yes")]
     pub encrypted: bool,
-    /// Whether userinfo is asked for. It comes as a signed JWT.
+    /// True if userinfo is asked for. It comes as a signed JWT.
     #[serde(default = "yes")]
     pub userinfo: bool,
     /// The values of `acr` that are of the level substantial. The first one is asked for.

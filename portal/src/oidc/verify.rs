@@ -44,7 +44,7 @@ pub struct Established {
     pub issued_s: u64,
 }
 
-/// What an ID token has to say.
+/// The claims that an ID token has to make.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
     /// The nonce that was sent.
