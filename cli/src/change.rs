@@ -80,6 +80,7 @@ pub(crate) async fn run(context: &Context, order: Order<'_>, change: Change) -> 
     let by_authority = order.signs == Signs::Authority;
     preview::refused_anyway(&event, &meta(&record, (0, now_ms()), by_authority, false)?)?;
     let session = context.session().await?;
+    let change = change.for_level(session.caller.feature_level);
     let own_key = Roles::from_bits(session.caller.caller.as_ref().map_or(0, |caller| caller.roles))
         .is_ok_and(|roles| roles.contains(Roles::PATIENT));
     let is_patient = acting.actor.system == PATIENT_SYSTEM;

@@ -22,7 +22,8 @@ pub const ROLES: u32 = 3;
 /// From this level on, what a party claims of a person in a request, a basis or an act is proven or counts for nothing.
 pub const CLAIMS: u32 = 4;
 /// From this level on, every rule of several authorities guards all that can be guarded, a party's quota too; and sources are
-/// listed, patients' sessions opened, and contests answered (`docs/formats-doors.md`).
+/// listed, patients' sessions opened, and contests answered (`docs/formats-doors.md`). A limit holds under every name of a FHIR
+/// resource, and a Consent is cited by its server.
 pub const DOORS: u32 = 5;
 
 /// Tells whether the group has reached this feature level. A log of before has level 1.

@@ -7,13 +7,14 @@ use serde_json::{Map, Value, json};
 use sillage_proto::v1;
 use sillage_rules::consent::name::ActorName;
 use sillage_rules::consent::{Event, Meta, spelling};
+use sillage_rules::ident::resource::FROM_LEVEL;
 use sillage_rules::kind::Kind;
 use sillage_rules::record::{ParsedRecord, new_message};
 
 use super::who::Acting;
 use crate::error::ClientError;
 
-/// What changes.
+/// The change.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
     /// The kind of record.
@@ -35,16 +36,22 @@ impl Change {
         Self { kind, details, items: Vec::new() }
     }
 
-    /// A change about documents. What keeps a document from somebody names it as its own server does, too: whoever asks for it
-    /// there may leave the server out.
-    pub fn of_items(kind: Kind, mut items: Vec<v1::Item>) -> Self {
-        if matches!(kind, Kind::ITEM_MASKED | Kind::MINOR_SECRECY_SET) {
-            let named: BTreeSet<&str> = items.iter().map(|item| item.id.as_str()).collect();
+    /// A change about documents.
+    pub fn of_items(kind: Kind, items: Vec<v1::Item>) -> Self {
+        Self { kind, details: Value::Null, items }
+    }
+
+    /// The same for a log of this feature level. Below level 5 a limit holds under the names that it gives alone: so one that keeps a
+    /// document from somebody names it as its own server does, too, since whoever asks for it there may leave the server out.
+    #[must_use]
+    pub fn for_level(mut self, level: u32) -> Self {
+        if level < FROM_LEVEL && matches!(self.kind, Kind::ITEM_MASKED | Kind::MINOR_SECRECY_SET) {
+            let named: BTreeSet<&str> = self.items.iter().map(|item| item.id.as_str()).collect();
             let relative: BTreeSet<&str> = named.iter().filter_map(|id| on_its_server(id)).collect();
             let more: Vec<String> = relative.difference(&named).map(|id| (*id).to_owned()).collect();
-            items.extend(more.into_iter().map(|id| v1::Item { id, ..v1::Item::default() }));
+            self.items.extend(more.into_iter().map(|id| v1::Item { id, ..v1::Item::default() }));
         }
-        Self { kind, details: Value::Null, items }
+        self
     }
 
     /// A change about one professional.
@@ -89,7 +96,7 @@ impl Change {
     }
 }
 
-/// What the ledger would know of a record beside what it says, were it recorded next.
+/// The ledger's knowledge of a record beside what it says, were it recorded next.
 ///
 /// # Errors
 /// When the record names no signer.
@@ -145,7 +152,7 @@ pub fn new_id(prefix: &str) -> Result<String, ClientError> {
     Ok(format!("{prefix}-{random:016x}"))
 }
 
-/// What a resource of FHIR is called on its own server: `DocumentReference/d1` of `https://h.example/fhir/DocumentReference/d1`. None of
+/// The name of a resource of FHIR on its own server: `DocumentReference/d1` of `https://h.example/fhir/DocumentReference/d1`. None of
 /// any other name.
 fn on_its_server(id: &str) -> Option<&str> {
     let (base, last) = id.rsplit_once('/')?;
@@ -177,15 +184,16 @@ mod tests {
     }
 
     #[test]
-    fn a_mask_holds_under_the_name_that_a_document_has_on_its_server() {
+    fn below_level_5_a_mask_names_a_document_as_its_server_does_too() {
         let item = |id: &str| v1::Item { id: id.to_owned(), ..v1::Item::default() };
         let ids = |kind, named: &[&str]| -> Vec<String> {
-            let change = Change::of_items(kind, named.iter().map(|id| item(id)).collect());
+            let change = Change::of_items(kind, named.iter().map(|id| item(id)).collect()).for_level(4);
             change.items.into_iter().map(|item| item.id).collect()
         };
         let url = "https://h.example/fhir/DocumentReference/d1";
         assert_eq!(ids(Kind::ITEM_MASKED, &[url]), [url, "DocumentReference/d1"]);
         assert_eq!(ids(Kind::MINOR_SECRECY_SET, &[url, "DocumentReference/d1"]), [url, "DocumentReference/d1"]);
+        assert_eq!(Change::of_items(Kind::ITEM_MASKED, vec![item(url)]).for_level(5).items, [item(url)]);
         // What gives access back names what it names, and other names are of no server.
         assert_eq!(ids(Kind::ITEM_UNMASKED, &[url]), [url]);
         for other in ["d1", "DocumentReference/d1", "https://h.example/docs/d1", "urn:oid:1.2.3", "https://h/X/d?1"] {

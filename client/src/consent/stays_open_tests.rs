@@ -52,6 +52,16 @@ fn before_a_mask_the_patient_learns_which_structure_sees_on() {
 }
 
 #[test]
+fn a_mask_on_a_short_name_says_that_it_holds_on_every_server() {
+    let fr = "Un nom sans serveur (DocumentReference/12) vaut pour le document de ce nom sur chaque serveur.";
+    let en = "A name without a server (DocumentReference/12) holds for the document of that name on every server.";
+    let short = said(&mask("DocumentReference/12"), true, None);
+    assert!(texts(&short, Lang::Fr).contains(fr) && texts(&short, Lang::En).contains(en), "{short:?}");
+    let url = said(&mask("https://h.example/fhir/DocumentReference/12"), true, None);
+    assert!(!texts(&url, Lang::En).contains("every server"), "{url:?}");
+}
+
+#[test]
 fn what_is_said_before_the_ledger_is_asked_counts_nothing() {
     for change in [mask("d1"), block(), Change::bare(Kind::SPACE_CLOSED)] {
         let said = said(&change, false, None);

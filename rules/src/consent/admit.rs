@@ -336,7 +336,8 @@ impl PatientState {
         };
         match env.across_servers && items.iter().any(is_many) {
             true => {
-                let message = format!("one FHIR resource has more than {NAMES_MAX} names: lift those that aren't needed");
+                let message =
+                    format!("one FHIR resource has more than {NAMES_MAX} names: lift those that aren't needed");
                 refuse(Code::TooManyRules, &message)
             }
             false => Ok(()),

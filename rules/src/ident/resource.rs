@@ -6,6 +6,9 @@
 
 use std::borrow::Cow;
 
+/// The feature level from which on names are compared as names of resources.
+pub const FROM_LEVEL: u32 = 5;
+
 /// A resource, as a name says it: brought to one form, so that another spelling of the same address makes no other resource. The scheme,
 /// who logs in, a default port, a final dot of the host, capitals of the server, empty segments, `.` and `..`, and `%` before what
 /// needs none say nothing about which resource it is. Nor do a version, a query and a fragment.

@@ -31,10 +31,14 @@ fn by_reference(reference: &str) -> sillage_proto::v1::Actor {
 #[test]
 fn a_denied_url_holds_though_an_exception_lets_out_the_short_name() {
     let mut world = permitting();
-    world.directive("no", "deny", json!({
-        "grantee": {"professional": name(&dr(1))}, "actions": ["read"], "items": [URL, SHORT],
-        "except": [{"effect": "permit", "items": [SHORT]}],
-    }));
+    world.directive(
+        "no",
+        "deny",
+        json!({
+            "grantee": {"professional": name(&dr(1))}, "actions": ["read"], "items": [URL, SHORT],
+            "except": [{"effect": "permit", "items": [SHORT]}],
+        }),
+    );
     for id in [URL, SHORT] {
         assert!(read(&world, &dr(1), id).starts_with("deny"), "{id}");
     }
