@@ -1,4 +1,4 @@
-//! What a patient's records say of single items, by their names, and by what a resource is called on its own server.
+//! The statements of a patient's records about single items, by their names, and by what a resource is called on its own server.
 
 use std::collections::BTreeMap;
 

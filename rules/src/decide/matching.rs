@@ -36,7 +36,7 @@ impl Meant<'_> {
         self.own.means(item).is_some()
     }
 
-    /// What it says of the item: its own effect, or that of an exception. A field that an exception leaves out is as its directive
+    /// The effect that it states for the item: its own effect, or that of an exception. A field that an exception leaves out is as its directive
     /// says, which matches already.
     ///
     /// A permission means the names that it gives. Where the directive only may mean the item, it denies at most: what it denies

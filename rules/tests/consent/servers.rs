@@ -11,7 +11,7 @@ const SHORT: &str = "DocumentReference/12";
 const URL: &str = "https://h.example/fhir/DocumentReference/12";
 const OTHER: &str = "https://other.example/DocumentReference/12";
 
-/// What a doctor is told who asks for the item of this name.
+/// The answer to a doctor who asks for the item of this name.
 fn read(world: &World, doctor: &sillage_proto::v1::Actor, id: &str) -> String {
     world.ask(doctor, Action::Read, "TREAT", &item(id, "REPORT", &[]))
 }
