@@ -12,6 +12,7 @@ use sillage_client::{ClientError, will};
 use sillage_proof::keys::SigningKey;
 use sillage_proof::vrf::VrfPublicKey;
 use sillage_proto::v1;
+use sillage_words::time::spoken;
 use zeroize::Zeroizing;
 
 use super::visit::{self, Visit};
@@ -40,7 +41,9 @@ impl Portal {
         let content = Zeroizing::new([&key.to_seed()[..], next.as_bytes()].concat());
         let sealed = self.sealer.seal(Purpose::Login, now_ms() + LOGIN_MS, &content)?;
         let (session, lang) = (hex::encode(key.public_key().as_bytes()), self.lang(asked));
-        let to = format!("{}/begin?session={session}&lang={lang}", self.config.login.base);
+        // Whoever logs in again after a visit may be somebody else: the provider asks who it is.
+        let again = if asked.query.text("encore") == "1" { "&again=1" } else { "" };
+        let to = format!("{}/begin?session={session}&lang={lang}{again}", self.config.login.base);
         let mut out = answer::see_other(&to);
         self.cookies.set(&mut out, COOKIE, &sealed).map_err(|_| Trouble::Login(LoginProblem::Expired))?;
         Ok(out)
@@ -52,11 +55,16 @@ impl Portal {
             // The page was asked for again, after all was done.
             return match self.visitor(asked) {
                 Some(Ok(_)) => Ok(answer::see_other("/")),
-                _ => Err(Trouble::Login(LoginProblem::Expired)),
+                _ => {
+                    self.use_up(asked.query.text("code")).await;
+                    Err(Trouble::Login(LoginProblem::Expired))
+                }
             };
         };
-        let content =
-            self.sealer.open(Purpose::Login, &sealed, now_ms()).map_err(|_| Trouble::Login(LoginProblem::Expired))?;
+        let Ok(content) = self.sealer.open(Purpose::Login, &sealed, now_ms()) else {
+            self.use_up(asked.query.text("code")).await;
+            return Err(Trouble::Login(LoginProblem::Expired));
+        };
         let (seed, to) = content.split_first_chunk::<32>().ok_or(Trouble::Login(LoginProblem::Expired))?;
         let to = next(std::str::from_utf8(to).unwrap_or_default());
         let visit = self.opened_visit(SigningKey::from_seed(seed), asked.query.text("code")).await?;
@@ -67,6 +75,20 @@ impl Portal {
         }
         self.cookies.end(&mut out, COOKIE);
         Ok(out)
+    }
+
+    /// A code that came to a browser which didn't begin that login was led astray: whoever finds it in this browser's history, or has it
+    /// told, doesn't open the session either. The login process gives it up when it is asked for with another key.
+    async fn use_up(&self, code: &str) {
+        let Ok(key) = SigningKey::generate() else { return };
+        if code.is_empty() {
+            return;
+        }
+        let signature = hex::encode(key.sign(&exchange_message(&self.origin, code)));
+        let session = hex::encode(key.public_key().as_bytes());
+        let asked = Exchange { code: code.to_owned(), session, signature };
+        // It is refused, as it should be.
+        let _refused = self.back.exchange(&asked).await;
     }
 
     /// Opens the session of this key.
@@ -94,15 +116,27 @@ impl Portal {
     /// Ends the visit: on record, and in the browser.
     pub(super) async fn leave(&self, asked: &Asked) -> Answered {
         let (visit, _) = self.own_form(asked).await?;
-        let ledger = self.ledger().await?;
-        match ledger.recorders.send(vec![visit.patient.closing(now_ms())?]).await {
+        let lang = self.lang(asked);
+        let close = async || -> Result<(), ClientError> {
+            let ledger = self.ledger().await?;
+            ledger.recorders.send(vec![visit.patient.closing(now_ms())?]).await.map(drop)
+        };
+        // The browser forgets the session in any case.
+        let farewell = match close().await {
+            Ok(()) => Farewell::LoggedOut,
             // It was over already.
-            Ok(_) | Err(ClientError::Rejected(_)) => {}
-            Err(error) => tracing::warn!(error = crate::login::kind_of(&error), "the end of a session isn't on record"),
-        }
+            Err(ClientError::Rejected(rejection))
+                if ["UNKNOWN_REFERENCE", "NOT_ENTITLED"].contains(&rejection.code.as_str()) =>
+            {
+                Farewell::LoggedOut
+            }
+            Err(error) => {
+                tracing::warn!(error = crate::login::kind_of(&error), "the end of a session isn't on record");
+                Farewell::LeftOpen { until: spoken(visit.patient.until_ms, lang).into() }
+            }
+        };
         let chrome = self.chrome(asked, None);
-        let mut out =
-            answer::page(StatusCode::OK, &Policy::Page, pages::problem::farewell(&chrome, Farewell::LoggedOut));
+        let mut out = answer::page(StatusCode::OK, &Policy::Page, pages::problem::farewell(&chrome, &farewell));
         self.cookies.end(&mut out, visit::COOKIE);
         answer::add(&mut out, HeaderName::from_static("clear-site-data"), "\"cache\", \"storage\"");
         Ok(out)

@@ -6,9 +6,13 @@ use serde_json::Value;
 use sillage_client::ClientError;
 use sillage_client::clock::now_ms;
 use sillage_client::consent::change::{Change, new_id};
+use sillage_client::consent::known::AsOf;
 use sillage_client::error::Code;
 use sillage_client::trace::TracedLine;
 use sillage_proto::v1;
+use sillage_rules::consent::Event;
+use sillage_rules::consent::env::Policy;
+use sillage_rules::consent::people::Verdict;
 use sillage_rules::doors::DoorRecord;
 use sillage_rules::doors::contest::{DUE_MS, is_contestable};
 use sillage_rules::entry::Flags;
@@ -36,9 +40,6 @@ use crate::web::answer;
 const PAGE: u32 = 500;
 /// Lines of one group that are read.
 const LINES_MAX: usize = 5_000;
-/// How long a break-glass has to be justified where the policy says nothing (docs/consent.md).
-const DAY_MS: u64 = 86_400_000;
-
 impl Portal {
     /// The lines of one group, oldest first.
     async fn of_group(&self, ledger: &Ledger, visit: &Visit, group: Group) -> Result<Vec<TracedLine>, ClientError> {
@@ -215,7 +216,8 @@ impl Portal {
         let ledger = self.ledger().await?;
         let lines = self.of_group(ledger, &visit, Group::Emergency).await?;
         let mut stories: Vec<(String, Vec<&TracedLine>)> = Vec::new();
-        for traced in &lines {
+        // A voided line says nothing any more: neither that it was justified, nor the verdict.
+        for traced in lines.iter().filter(|line| line.line.voided.is_none()) {
             let Some(record) = &traced.line.record else { continue };
             let details: Value = serde_json::from_str(&record.message().details).unwrap_or_default();
             let text = |field: &str| details[field].as_str().unwrap_or_default().to_owned();
@@ -228,7 +230,12 @@ impl Portal {
                 }
             }
         }
-        let view = EmergenciesView { stories: stories.iter().rev().map(|(_, own)| story(own, lang)).collect() };
+        let policy = match stories.is_empty() {
+            true => Policy::default(),
+            false => visit.patient.known(&ledger.session, AsOf::Now).await?.policy,
+        };
+        let view =
+            EmergenciesView { stories: stories.iter().rev().map(|(_, own)| story(own, &policy, lang)).collect() };
         Ok(self.page(pages::emergencies::emergencies(&self.chrome(asked, Some(&visit)), &view)))
     }
 }
@@ -250,22 +257,32 @@ fn whom(lang: Lang) -> Text {
     .into()
 }
 
+/// The verdict of the newest review.
+fn verdict(lines: &[&TracedLine]) -> Option<Verdict> {
+    let reviews = lines.iter().rev().filter_map(|line| line.line.record.as_ref());
+    reviews.filter_map(|record| Event::of(record).ok().flatten()).find_map(|event| match event {
+        Event::BreakGlassReviewed { verdict, .. } => Some(verdict),
+        _ => None,
+    })
+}
+
 /// One break-glass, from its opening on.
-fn story(lines: &[&TracedLine], lang: Lang) -> Emergency {
+fn story(lines: &[&TracedLine], policy: &Policy, lang: Lang) -> Emergency {
     let opened = lines[0];
     let record = opened.line.record.as_ref().map(|record| record.message().clone()).unwrap_or_default();
     let details: Value = serde_json::from_str(&record.details).unwrap_or_default();
     let text = |field: &str| details[field].as_str().unwrap_or_default().to_owned();
     let has = |kind: Kind| lines.iter().find(|line| line.line.entry.kind == kind);
-    let due_ms = opened.line.entry.time.get().saturating_add(DAY_MS);
+    let opened_ms = opened.line.entry.time.get();
+    let due_ms = opened_ms.saturating_add(policy.justification_due_s.saturating_mul(1_000));
     let due: Text = spoken(due_ms, lang).into();
-    let is_alive = text("expires").parse::<sillage_rules::time::TimeMs>().is_ok_and(|end| now_ms() < end.0)
+    let ends_ms = opened_ms.saturating_add(policy.breakglass_max_s.saturating_mul(1_000));
+    let is_alive = now_ms() < ends_ms
+        && text("expires").parse::<sillage_rules::time::TimeMs>().is_ok_and(|end| now_ms() < end.0)
         && has(Kind::BREAKGLASS_CLOSED).is_none();
-    let review = lines.iter().rev().find(|line| line.line.entry.kind == Kind::BREAKGLASS_REVIEWED);
-    let verdict = review.and_then(|line| line.line.record.as_ref()).map(|record| record.message().details.clone());
-    let state = match (verdict, has(Kind::BREAKGLASS_JUSTIFIED), is_alive) {
-        (Some(details), ..) if details.contains("REJECT") || details.contains("reject") => EmergencyState::Rejected,
-        (Some(_), ..) => EmergencyState::Accepted,
+    let state = match (verdict(lines), has(Kind::BREAKGLASS_JUSTIFIED), is_alive) {
+        (Some(Verdict::NotJustified), ..) => EmergencyState::Rejected,
+        (Some(Verdict::Justified), ..) => EmergencyState::Accepted,
         (None, Some(_), _) => EmergencyState::Justified,
         (None, None, true) => EmergencyState::Open { due: due.clone() },
         (None, None, false) if now_ms() > due_ms => EmergencyState::Overdue { due: due.clone() },

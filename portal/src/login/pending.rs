@@ -81,11 +81,15 @@ impl Pending {
         Ok(Some(code))
     }
 
-    /// The login of a code, for the session that it was made for.
+    /// The login of a code, for the session that it was made for. A code that comes with another session was led astray: it is used up.
     pub fn get(&self, code: &str, session: &[u8; 32], now_ms: u64) -> Option<std::sync::Arc<Waiting>> {
-        let by_code = self.by_code.lock();
+        let mut by_code = self.by_code.lock();
         let kept = by_code.get(&name(code))?;
-        (now_ms < kept.until_ms && kept.waiting.session == *session).then(|| kept.waiting.clone())
+        if kept.waiting.session != *session {
+            by_code.remove(&name(code));
+            return None;
+        }
+        (now_ms < kept.until_ms).then(|| kept.waiting.clone())
     }
 
     /// The session is on record: the code counts no more.
@@ -123,11 +127,14 @@ mod tests {
         let pending = Pending::new(10);
         let code = pending.put(waiting([1; 32]), 0).expect("random").expect("room");
         assert!(pending.get(&code, &[1; 32], 59_999).is_some());
-        assert!(pending.get(&code, &[2; 32], 0).is_none(), "of another session");
         assert!(pending.get(&code[1..], &[1; 32], 0).is_none(), "another code");
         assert!(pending.get(&code, &[1; 32], 60_000).is_none(), "too late");
+        assert!(pending.get(&code, &[1; 32], 0).is_some());
         pending.end(&code);
         assert!(pending.get(&code, &[1; 32], 0).is_none(), "used");
+        let code = pending.put(waiting([1; 32]), 0).expect("random").expect("room");
+        assert!(pending.get(&code, &[2; 32], 0).is_none(), "of another session");
+        assert!(pending.get(&code, &[1; 32], 0).is_none(), "it was led astray");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub const CONFIRM: &str = "/confirmer";
 /// The field of the code of a login that waits for that.
 pub const CODE: &str = "code";
 /// The cookie of a login under way.
-const COOKIE: &str = "connexion";
+const COOKIE: &str = "fournisseur";
 /// Logins that wait for a patient to confirm, at once.
 const CONFIRMING_MAX: usize = 1_024;
 

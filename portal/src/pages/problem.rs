@@ -53,10 +53,10 @@ fn way_out(view: &ProblemView, lang: Lang) -> (String, Phrase) {
 }
 
 /// A page that ends a visit, or is about to.
-pub fn farewell(chrome: &Chrome, farewell: Farewell) -> Markup {
+pub fn farewell(chrome: &Chrome, farewell: &Farewell) -> Markup {
     let lang = chrome.lang;
     let title = match farewell {
-        Farewell::LoggedOut => w::LOGGED_OUT,
+        Farewell::LoggedOut | Farewell::LeftOpen { .. } => w::LOGGED_OUT,
         Farewell::KioskWarning { .. } => w::KIOSK_WARNING,
         Farewell::KioskEnd => w::KIOSK_END,
     }
@@ -67,10 +67,15 @@ pub fn farewell(chrome: &Chrome, farewell: Farewell) -> Markup {
             Farewell::LoggedOut => {
                 p class="lead" { (w::LOGGED_OUT_LEAD.of(lang)) }
                 p { (w::CLOSE_WINDOW.of(lang)) }
-                p { a class="button" href="/connexion" { (common::LOG_IN_AGAIN.of(lang)) } }
+                p { a class="button" href="/connexion?encore=1" { (common::LOG_IN_AGAIN.of(lang)) } }
+            }
+            Farewell::LeftOpen { until } => {
+                p class="lead" { (w::left_open(until, lang)) }
+                p { (w::CLOSE_WINDOW.of(lang)) }
+                p { a class="button" href="/connexion?encore=1" { (common::LOG_IN_AGAIN.of(lang)) } }
             }
             Farewell::KioskWarning { seconds } => {
-                p class="lead" { (w::kiosk_ends_in(seconds, lang)) }
+                p class="lead" { (w::kiosk_ends_in(*seconds, lang)) }
                 div class="buttons" {
                     a class="button" href=(chrome.path) { (w::KIOSK_GO_ON.of(lang)) }
                     form method="post" action="/deconnexion" {

@@ -46,10 +46,15 @@ pub struct ProblemView {
 }
 
 /// Pages that end a visit, or are about to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Farewell {
-    /// The person logged out.
+    /// The person logged out, and the session is over.
     LoggedOut,
+    /// The person logged out, and the log couldn't be told: the session ends by itself.
+    LeftOpen {
+        /// When.
+        until: Text,
+    },
     /// A kiosk: nothing happened for long. The visit ends in so many seconds unless the person goes on.
     KioskWarning {
         /// Seconds.

@@ -3,6 +3,7 @@
 use sillage_words::Lang;
 
 use super::{Both, Phrase, both};
+use crate::view::Text;
 use crate::view::problem::Problem;
 
 /// Heading and explanation.
@@ -91,6 +92,16 @@ pub const KIOSK_END_LEAD: Both = both(
     "Nothing is left on this device. The next person can begin.",
 );
 pub const KIOSK_BEGIN: Both = both("Commencer", "Begin");
+
+/// The session is still open in the log: it ends by itself.
+pub fn left_open(until: &Text, lang: Lang) -> Phrase {
+    Phrase::from(match lang {
+        Lang::Fr => {
+            format!("La fin de votre visite n'a pas pu être enregistrée. La session se termine d'elle-même {until}.")
+        }
+        Lang::En => format!("The end of your visit could not be recorded. The session ends by itself on {until}."),
+    })
+}
 
 /// `Sans réponse, la visite se termine dans 60 secondes.`
 pub fn kiosk_ends_in(seconds: u16, lang: Lang) -> Phrase {
