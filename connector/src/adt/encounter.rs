@@ -7,6 +7,7 @@
 //! | `planned`, `unknown` | nothing |
 
 use serde_json::Value;
+use sillage_proof::hash::sha256;
 use sillage_rules::ident::Ins;
 use sillage_rules::ident::spelling::{ins_oid, organisation_of};
 use sillage_rules::line::PatientLine;
@@ -39,7 +40,7 @@ pub fn records(encounter: &Value, mapping: &Mapping, now_ms: u64) -> Result<Vec<
     let at_ms =
         at_ms.ok_or_else(|| Unread::new(path, "expected a time with its zone, as 2026-03-02T10:00:00+01:00"))?.0;
     let patient = patient(encounter)?;
-    let members = members(encounter, mapping)?;
+    let members = members(encounter, mapping, joins)?;
     let organisation = identifiers(encounter, &encounter["serviceProvider"]);
     let organisation = organisation.iter().find_map(|(system, value)| organisation_of(system, value).ok());
     let origin =
@@ -50,9 +51,17 @@ pub fn records(encounter: &Value, mapping: &Mapping, now_ms: u64) -> Result<Vec<
         false => (Vec::new(), members),
     };
     let organisation = organisation.unwrap_or_else(|| mapping.organisation.clone());
-    let id = encounter["id"].as_str().unwrap_or_default();
-    let visit = Visit { patient, at_ms, joined, left, organisation, id: id.to_owned() };
+    let visit = Visit { patient, at_ms, joined, left, organisation, id: id_and_version(encounter) };
     visit.lines(mapping, now_ms).map_err(|error| Unread::new(path, error.reason))
+}
+
+/// Its id with its version, or with what it says where it names none: what a later version says again is no repetition of an earlier one.
+/// Empty without an id.
+fn id_and_version(encounter: &Value) -> String {
+    let Some(id) = encounter["id"].as_str().filter(|id| !id.is_empty()) else { return String::new() };
+    let said = [&encounter["meta"]["versionId"], &encounter["meta"]["lastUpdated"]].into_iter().find_map(Value::as_str);
+    let version = said.map_or_else(|| hex::encode(&sha256(&[encounter.to_string().as_bytes()]).to_bytes()[..8]), str::to_owned);
+    format!("{id}/_history/{version}")
 }
 
 /// The patient whom an Encounter says to be there now; none of any other status, and where none is named.
@@ -90,12 +99,12 @@ fn patient(encounter: &Value) -> Result<(String, String), Unread> {
     found.ok_or_else(|| Unread::new("Encounter.subject", why))
 }
 
-fn members(encounter: &Value, mapping: &Mapping) -> Result<Vec<String>, Unread> {
+fn members(encounter: &Value, mapping: &Mapping, joins: bool) -> Result<Vec<String>, Unread> {
     let mut out: Vec<String> = Vec::new();
     let mut unnamed = None;
     for (i, participant) in encounter["participant"].as_array().into_iter().flatten().enumerate() {
-        // Whoever is no longer there.
-        if participant["period"]["end"].is_string() && encounter["status"] != "finished" {
+        // Whoever is no longer there joins nothing. At the end of the stay all leave, whenever they went.
+        if joins && participant["period"]["end"].is_string() {
             continue;
         }
         let all = identifiers(encounter, &participant["individual"]);
@@ -148,6 +157,17 @@ mod tests {
             (got[0]["kind"].as_str(), got[0]["occurred_at"].as_str()),
             (Some("careteam.left"), Some("2026-03-03T09:00:00Z"))
         );
+        // Systems close the period of each participant, too.
+        for status in ["finished", "cancelled", "entered-in-error"] {
+            let mut closed = encounter(status);
+            closed["participant"][0]["period"] = json!({"end": "2026-03-03T09:00:00+01:00"});
+            let got = records(&closed, &Mapping::example(), MARCH).expect("records");
+            assert_eq!(got.first().and_then(|line| line["kind"].as_str()), Some("careteam.left"), "{status}");
+        }
+        let id = |encounter: &Value| records(encounter, &Mapping::example(), MARCH).expect("records")[0]["correlation"].clone();
+        let mut later = encounter("finished");
+        later["period"]["start"] = json!("2026-03-02T11:00:00+01:00");
+        assert_ne!(id(&encounter("finished")), id(&later), "it isn't a repetition");
         assert_eq!(records(&encounter("planned"), &Mapping::example(), MARCH), Ok(Vec::new()));
         for (pointer, path) in [
             ("/subject/identifier/system", "Encounter.subject"),

@@ -47,7 +47,7 @@ pub(super) async fn create(api: &Arc<Api>, caller: &Caller, request: Request) ->
         let why = "it changes no care team: nothing goes on record";
         return Answer::issue(StatusCode::OK, Issue::information(why));
     }
-    let (mut recorded, mut waiting) = (Vec::new(), None);
+    let (mut recorded, mut waiting, mut refused) = (Vec::new(), None, None);
     // In their order: who leaves and joins again joins last.
     for line in lines {
         let arrival = arrival(caller, line.to_string().into_bytes(), line);
@@ -59,9 +59,14 @@ pub(super) async fn create(api: &Arc<Api>, caller: &Caller, request: Request) ->
         match taken {
             Ok(Taken::Recorded { first_index, .. }) => recorded.push(first_index.to_string()),
             Ok(Taken::Spooled { number, .. }) => waiting = waiting.or(Some(number)),
+            // One that is refused holds up nobody who stands behind it: who leaves, leaves.
+            Err(error @ NotTaken::Refused(_)) => refused = refused.or(Some(error)),
             // What was taken before stays: the same Encounter again repeats none of it.
             Err(error) => return not_taken(&error),
         }
+    }
+    if let Some(error) = refused {
+        return not_taken(&error);
     }
     match waiting {
         Some(number) => api.accepted(number),

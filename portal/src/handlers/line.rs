@@ -91,7 +91,7 @@ impl Portal {
             facts: facts(&event, lang),
             why: why(&event, lang),
             proof: proof(ledger, found.line(), lang).await?,
-            actions: actions(&event),
+            actions: actions(&event, lang),
             contests: contests.into_iter().filter(|contest| contest.about == found.index).collect(),
             back: "/trace".to_owned(),
         };
@@ -235,7 +235,7 @@ async fn proof(ledger: &Ledger, traced: &TracedLine, lang: Lang) -> Result<Proof
     })
 }
 
-fn actions(event: &Event) -> Actions {
+fn actions(event: &Event, lang: Lang) -> Actions {
     let is_by_party = !event.flags.contains(Flags::LEDGER);
     let actor = event.record.as_ref().and_then(|record| record.actor.as_ref());
     let is_professional = actor.is_some_and(|actor| {
@@ -247,10 +247,18 @@ fn actions(event: &Event) -> Actions {
     let has_items = event.record.as_ref().is_some_and(|record| record.items.iter().any(|item| !item.id.is_empty()));
     let at = |path: &str| format!("/choix/{path}?ligne={}", event.index);
     Actions {
-        block: (is_professional && did_something).then(|| at("bloquer")),
-        mask: (has_items && event.kind != Kind::ACCESS_DELETE && did_something).then(|| at("masquer")),
+        // A choice about a secret line would tell in the open trace what the line keeps secret.
+        block: (is_professional && did_something && !event.secret).then(|| at("bloquer")),
+        mask: (has_items && event.kind != Kind::ACCESS_DELETE && did_something && !event.secret).then(|| at("masquer")),
         ask: (is_contestable(event.kind) && is_by_party && !event.secret)
             .then(|| format!("/trace/{}/question", event.index)),
-        unavailable: None,
+        unavailable: (event.secret && did_something).then(|| {
+            pick(
+                lang,
+                "Cette ligne est secrète. Un choix fait ici se verrait dans la trace que lisent vos représentants.",
+                "This line is secret. A choice made here would show in the trace that your representatives read.",
+            )
+            .into()
+        }),
     }
 }

@@ -211,13 +211,15 @@ impl Portal {
         self.sealer.seal(Purpose::Form, visit.patient.until_ms, &self.of_visit(visit, content))
     }
 
+    /// It is bound to the session, not to the patient alone: an address that stays in a browser's history opens nothing in the session of
+    /// somebody who represents the same patient.
     fn of_visit(&self, visit: &Visit, content: &[u8]) -> Vec<u8> {
-        [&visit.patient.subject.open.tag.as_bytes()[..], content].concat()
+        [&visit.key()[..], content].concat()
     }
 
     fn opened_as(&self, visit: &Visit, purpose: Purpose, text: &str) -> Option<Vec<u8>> {
         let content = self.sealer.open(purpose, text, now_ms()).ok()?;
-        content.strip_prefix(&visit.patient.subject.open.tag.as_bytes()[..]).map(<[u8]>::to_vec)
+        content.strip_prefix(&visit.key()[..]).map(<[u8]>::to_vec)
     }
 
     async fn route(&self, asked: &Asked) -> Answered {

@@ -31,7 +31,8 @@ pub fn preview(chrome: &Chrome, view: &PreviewView) -> Markup {
             (warnings(view, lang))
             div class="buttons" {
                 button class=(button_of(view.sort)) type="submit" {
-                    @if view.login_again { (w::CONFIRM_LOGIN.of(lang)) } @else { (w::CONFIRM.of(lang)) }
+                    @if view.seen_by_representatives { (notice(Tone::Warning, html! { p { (w::WILL_BE_SEEN.of(lang)) } })) }
+        @if view.login_again { (w::CONFIRM_LOGIN.of(lang)) } @else { (w::CONFIRM.of(lang)) }
                 }
                 button class="button is-second" type="submit" formaction={ "/choix/" (view.sort.slug()) } { (w::CHANGE.of(lang)) }
                 a href="/choix" { (common::CANCEL.of(lang)) }

@@ -175,6 +175,8 @@ pub struct PreviewView {
     pub stays: Vec<Text>,
     /// Tells whether the choice will be kept from representatives.
     pub secret: bool,
+    /// Tells whether representatives will see it, where there are some.
+    pub seen_by_representatives: bool,
     /// Tells whether the patient has to log in again before it can be recorded.
     pub login_again: bool,
     /// Fields that the form carries: all values, and the record's id.

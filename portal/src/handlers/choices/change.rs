@@ -59,12 +59,25 @@ impl Portal {
     ) -> Result<Meant, Vec<FieldError>> {
         let (errors, chosen) = (Vec::new(), Vec::new());
         let mut reading = Reading { portal: self, visit, form, lang, errors, chosen };
-        let secret = form.is_set(fields::SECRET) && super::form::may_hide(visit, known);
+        let secret = match sort {
+            // It ends where it stands.
+            Sort::Withdraw => self.is_secret_rule(visit, known, form.text(fields::RULE)),
+            _ => form.is_set(fields::SECRET) && super::form::may_hide(visit, known),
+        };
         let change = reading.change(sort, known, secret);
         match change {
             Some(change) if reading.errors.is_empty() => Ok(Meant { change, chosen: reading.chosen, secret }),
             _ => Err(reading.errors),
         }
+    }
+}
+
+impl Portal {
+    /// Whether the record that a form withdraws stands under the secret tag.
+    fn is_secret_rule(&self, visit: &Visit, known: &Known, value: &str) -> bool {
+        let Some(index) = self.rule_index(visit, value) else { return false };
+        let secret = known.secret.iter().flat_map(|side| &side.records);
+        secret.map(|decided| decided.line.entry.index.get()).any(|own| own == index)
     }
 }
 

@@ -68,6 +68,7 @@ impl Portal {
             losses: of("− "),
             stays: tried.stays_open.iter().map(|said| said.text(lang).into()).collect(),
             secret: meant.secret,
+            seen_by_representatives: !meant.secret && super::form::may_hide(&visit, &known),
             login_again: false,
             hidden: carried,
         };

@@ -82,6 +82,10 @@ impl Portal {
                 let line = asked.query.text(fields::LINE);
                 if !line.is_empty() {
                     let found = self.found(self.ledger().await?, &visit, line).await?;
+                    if found.line().secret {
+                        // No page offers it: the choice would tell what the line keeps secret.
+                        return Err(Trouble::NotFound);
+                    }
                     let access = found.access();
                     if let Some(person) = actor(found.line()) {
                         values.add(fields::PERSON, self.person_value(&visit, &person));
@@ -171,6 +175,8 @@ impl Portal {
             true => visit.patient.trace(&ledger.session, &v1::TraceRequest::default(), None, LINES).await?.lines,
             false => Vec::new(),
         };
+        // What stands in secret lines alone isn't offered: the choice would tell of it in the open trace.
+        let lines: Vec<TracedLine> = lines.into_iter().filter(|line| !line.secret).collect();
         let choice = |value: String, label: String, hint: String| Choice {
             value,
             label: label.into(),
