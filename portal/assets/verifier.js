@@ -97,8 +97,10 @@ async function bytesOf(file) {
 }
 
 at("lancer")?.addEventListener("click", () => check(async () => {
-  const [bundle, policy] = await Promise.all([fetched(root.dataset.bundle), fetched(root.dataset.policy)]);
-  return { files: [{ name: "trace.sillage-trace", bytes: bundle }], policy };
+  // The open trace and the secret one: the verdict is about both.
+  const paths = root.dataset.bundle.split(" ");
+  const [policy, ...bundles] = await Promise.all([fetched(root.dataset.policy), ...paths.map(fetched)]);
+  return { files: bundles.map((bytes, at) => ({ name: paths[at].split("/").pop(), bytes })), policy };
 }));
 
 at("lancer-fichier").addEventListener("click", () => check(async () => {

@@ -28,6 +28,15 @@ const PAGE: u32 = 500;
 /// Lines that one file holds; whoever has more takes the bundle, which the ledger pages.
 const LINES_MAX: usize = 20_000;
 const BUNDLE_TIME: Duration = Duration::from_secs(15);
+/// The file of the open trace, with its proof.
+const BUNDLE: &str = "ma-trace.sillage-trace";
+/// The same of the secret trace.
+const SECRET_BUNDLE: &str = "ma-trace-secrete.sillage-trace";
+
+/// Whether the secret trace is theirs: whoever represents a patient doesn't know that there is one.
+fn has_secret(visit: &Visit) -> bool {
+    visit.patient.is_own() && visit.patient.subject.secret.is_some()
+}
 
 impl Portal {
     /// Every line of the trace, newest first.
@@ -69,11 +78,15 @@ impl Portal {
         let ledger = self.ledger().await?;
         let file = |kind, path: &str| File { kind, path: format!("/emporter/{path}"), bytes: None };
         let view = TakeView {
-            files: vec![
-                file(FileKind::Bundle, "ma-trace.sillage-trace"),
-                file(FileKind::Fhir, "ma-trace.json"),
-                file(FileKind::Csv, "ma-trace.csv"),
-            ],
+            files: [
+                Some(file(FileKind::Bundle, BUNDLE)),
+                has_secret(&visit).then(|| file(FileKind::SecretBundle, SECRET_BUNDLE)),
+                Some(file(FileKind::Fhir, "ma-trace.json")),
+                Some(file(FileKind::Csv, "ma-trace.csv")),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
             print: "/emporter/imprimer".to_owned(),
             lines: self.all_lines(ledger, &visit).await?.len(),
             log: self.log_facts(ledger, lang).await?,
@@ -85,9 +98,13 @@ impl Portal {
         let (visit, lang) = (self.visit(asked).await?, self.lang(asked));
         let ledger = self.ledger().await?;
         match name {
-            "ma-trace.sillage-trace" => {
+            BUNDLE | SECRET_BUNDLE => {
+                let is_secret = name == SECRET_BUNDLE;
+                if is_secret && !has_secret(&visit) {
+                    return Err(Trouble::NotFound);
+                }
                 let until = Instant::now() + BUNDLE_TIME;
-                let (bundle, _) = visit.patient.bundle(&ledger.session, false, None, until).await?;
+                let (bundle, _) = visit.patient.bundle(&ledger.session, is_secret, None, until).await?;
                 Ok(answer::download("application/octet-stream", name, bundle.encode()))
             }
             "ma-trace.json" => {
@@ -129,7 +146,10 @@ impl Portal {
         let (visit, lang) = (self.visitor(asked).and_then(Result::ok), self.lang(asked));
         let ledger = self.ledger().await?;
         let view = VerifyView {
-            bundle: visit.as_ref().map(|_| "/emporter/ma-trace.sillage-trace".to_owned()),
+            bundles: visit.iter().flat_map(|visit| [Some(BUNDLE), has_secret(visit).then_some(SECRET_BUNDLE)])
+                .flatten()
+                .map(|name| format!("/emporter/{name}"))
+                .collect(),
             policy: "/verifier/politique.txt".to_owned(),
             log: self.log_facts(ledger, lang).await?,
         };

@@ -31,13 +31,14 @@ const TEXTS: [(&str, Both); 10] = [
 /// The page.
 pub fn verify(chrome: &Chrome, view: &VerifyView) -> Markup {
     let lang = chrome.lang;
-    let title = if view.bundle.is_some() { w::VERIFY } else { w::VERIFY_FILE }.of(lang);
+    let title = if !view.bundles.is_empty() { w::VERIFY } else { w::VERIFY_FILE }.of(lang);
+    let bundles = (!view.bundles.is_empty()).then(|| view.bundles.join(" "));
     let main = html! {
         h1 { (title) }
         p class="lead" { (w::VERIFY_LEAD.of(lang)) }
         noscript { (notice(Tone::Warning, html! { p { (w::VERIFY_SCRIPT.of(lang)) } })) }
-        div id="verifier" data-policy=(view.policy) data-bundle=[view.bundle.as_deref()] {
-            @if view.bundle.is_some() { p { button class="button" type="button" id="lancer" { (w::VERIFY_START.of(lang)) } } }
+        div id="verifier" data-policy=(view.policy) data-bundle=[bundles.as_deref()] {
+            @if !view.bundles.is_empty() { p { button class="button" type="button" id="lancer" { (w::VERIFY_START.of(lang)) } } }
             div id="verdict" role="status" tabindex="-1" {}
             div hidden {
                 @for (name, text) in TEXTS { span id={ "texte-" (name) } { (text.of(lang)) } }
@@ -68,13 +69,13 @@ fn own_file(view: &VerifyView, lang: Lang) -> Markup {
         div class="own-file" {
             (field("fichier", w::VERIFY_FILES, w::VERIFY_FILES_HINT))
             (field("politique", w::VERIFY_POLICY, w::VERIFY_POLICY_HINT))
-            p { button class=(if view.bundle.is_some() { "button is-second" } else { "button" }) type="button" id="lancer-fichier" {
+            p { button class=(if !view.bundles.is_empty() { "button is-second" } else { "button" }) type="button" id="lancer-fichier" {
                 (w::VERIFY_FILE_START.of(lang))
             } }
         }
     };
     html! {
-        @if view.bundle.is_some() { details { summary { (w::VERIFY_OTHER.of(lang)) } (inside) } } @else { (inside) }
+        @if !view.bundles.is_empty() { details { summary { (w::VERIFY_OTHER.of(lang)) } (inside) } } @else { (inside) }
         p class="remark" { (w::LIMIT.of(lang)) }
     }
 }

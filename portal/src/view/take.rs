@@ -23,6 +23,8 @@ pub struct TakeView {
 pub enum FileKind {
     /// `.sillage-trace`: the trace with its proof.
     Bundle,
+    /// The same of the secret trace, which representatives don't read.
+    SecretBundle,
     /// FHIR R4, a Bundle of AuditEvents, as JSON.
     Fhir,
     /// A table.
@@ -49,7 +51,7 @@ pub struct LogFacts {
     pub size: u64,
     /// Its root, as hexadecimal.
     pub root: Text,
-    /// Time of the checkpoint, in words.
+    /// Time of the check, in words: the portal's own clock.
     pub as_of: Text,
     /// Fingerprint of the policy of signatures, as hexadecimal.
     pub policy: Text,
@@ -75,8 +77,9 @@ pub struct PrintView {
 /// The page that verifies in the browser.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VerifyView {
-    /// Path of the bundle of who is logged in; none: nobody is, and files are chosen.
-    pub bundle: Option<String>,
+    /// Paths of the bundles of who is logged in: of the open trace, and of the secret one where it is theirs. None: nobody is logged in, and
+    /// files are chosen.
+    pub bundles: Vec<String>,
     /// Path of the policy of signatures.
     pub policy: String,
     /// The log.

@@ -144,7 +144,7 @@ pub struct Checked {
     pub lines: usize,
     /// Size of the checkpoint, in entries.
     pub size: u64,
-    /// Time of the checkpoint, in words.
+    /// Time of the check, in words: the portal's own clock.
     pub as_of: Text,
 }
 
@@ -191,7 +191,7 @@ pub struct Proof {
     pub size: u64,
     /// Its root, as hexadecimal.
     pub root: Text,
-    /// Time of the checkpoint, in words.
+    /// Time of the check, in words: the portal's own clock.
     pub as_of: Text,
     /// Signers of it beside the log: nodes, auditors and witnesses, by name.
     pub cosigners: Vec<Text>,

@@ -41,6 +41,7 @@ pub const LINES: Both = both("Lignes", "Lines");
 pub const fn file(kind: FileKind) -> Both {
     match kind {
         FileKind::Bundle => both("Ma trace avec ses preuves", "My trace with its proofs"),
+        FileKind::SecretBundle => both("Ma trace secrète avec ses preuves", "My secret trace with its proofs"),
         FileKind::Fhir => both("Ma trace pour un logiciel de santé", "My trace for health software"),
         FileKind::Csv => both("Ma trace en tableau", "My trace as a table"),
     }
@@ -49,7 +50,7 @@ pub const fn file(kind: FileKind) -> Both {
 /// Its format.
 pub const fn format(kind: FileKind) -> Both {
     match kind {
-        FileKind::Bundle => both("fichier .sillage-trace", ".sillage-trace file"),
+        FileKind::Bundle | FileKind::SecretBundle => both("fichier .sillage-trace", ".sillage-trace file"),
         FileKind::Fhir => both("fichier FHIR R4, JSON", "FHIR R4 file, JSON"),
         FileKind::Csv => both("fichier CSV, pour un tableur", "CSV file, for a spreadsheet"),
     }
@@ -61,6 +62,10 @@ pub const fn file_help(kind: FileKind) -> Both {
         FileKind::Bundle => both(
             "Le seul fichier que l’on peut vérifier, même hors ligne et dans dix ans.",
             "The only file that can be checked, even offline and in ten years.",
+        ),
+        FileKind::SecretBundle => both(
+            "Les lignes que vos représentants ne lisent pas, et vos propres connexions.",
+            "The lines that your representatives don't read, and your own logins.",
         ),
         FileKind::Fhir => both("Un format que d’autres logiciels lisent.", "A format that other software reads."),
         FileKind::Csv => both("Pour trier et compter vous-même.", "To sort and count yourself."),

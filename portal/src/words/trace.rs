@@ -76,15 +76,15 @@ pub fn checked(lines: usize, size: u64, as_of: &str, lang: Lang) -> Phrase {
     let count = count.as_str();
     Phrase::from(match (lang, lines) {
         (Lang::Fr, 1) => {
-            format!("Vérifié : cette ligne est bien dans le registre, qui compte {size} inscriptions. État du {as_of}.")
+            format!("Vérifié : cette ligne est bien dans le registre, qui compte {size} inscriptions. Contrôle du {as_of}.")
         }
         (Lang::Fr, _) => {
             format!(
-                "Vérifié : ces {count} sont bien dans le registre, qui compte {size} inscriptions. État du {as_of}."
+                "Vérifié : ces {count} sont bien dans le registre, qui compte {size} inscriptions. Contrôle du {as_of}."
             )
         }
-        (Lang::En, 1) => format!("Checked: this line stands in the log, which has {size} entries. As of {as_of}."),
-        (Lang::En, _) => format!("Checked: these {count} stand in the log, which has {size} entries. As of {as_of}."),
+        (Lang::En, 1) => format!("Checked: this line stands in the log, which has {size} entries. Checked on {as_of}."),
+        (Lang::En, _) => format!("Checked: these {count} stand in the log, which has {size} entries. Checked on {as_of}."),
     })
 }
 
@@ -134,7 +134,7 @@ pub const PROOF_DETAIL: Both = both("Détail technique de la preuve", "Technical
 pub const LOG: Both = both("Registre", "Log");
 pub const SIZE: Both = both("Taille", "Size");
 pub const ENTRY: (Both, Both) = (both("inscription", "entry"), both("inscriptions", "entries"));
-pub const AS_OF: Both = both("État du registre", "State of the log");
+pub const AS_OF: Both = both("Contrôle du", "Checked on");
 pub const ROOT: Both = both("Racine", "Root");
 pub const LEAF: Both = both("Empreinte de la ligne", "Fingerprint of the line");
 pub const SIGNED_BY: Both = both("Signée par", "Signed by");
