@@ -60,7 +60,8 @@ pub fn records(encounter: &Value, mapping: &Mapping, now_ms: u64) -> Result<Vec<
 fn id_and_version(encounter: &Value) -> String {
     let Some(id) = encounter["id"].as_str().filter(|id| !id.is_empty()) else { return String::new() };
     let said = [&encounter["meta"]["versionId"], &encounter["meta"]["lastUpdated"]].into_iter().find_map(Value::as_str);
-    let version = said.map_or_else(|| hex::encode(&sha256(&[encounter.to_string().as_bytes()]).to_bytes()[..8]), str::to_owned);
+    let version =
+        said.map_or_else(|| hex::encode(&sha256(&[encounter.to_string().as_bytes()]).to_bytes()[..8]), str::to_owned);
     format!("{id}/_history/{version}")
 }
 
@@ -164,7 +165,9 @@ mod tests {
             let got = records(&closed, &Mapping::example(), MARCH).expect("records");
             assert_eq!(got.first().and_then(|line| line["kind"].as_str()), Some("careteam.left"), "{status}");
         }
-        let id = |encounter: &Value| records(encounter, &Mapping::example(), MARCH).expect("records")[0]["correlation"].clone();
+        let id = |encounter: &Value| {
+            records(encounter, &Mapping::example(), MARCH).expect("records")[0]["correlation"].clone()
+        };
         let mut later = encounter("finished");
         later["period"]["start"] = json!("2026-03-02T11:00:00+01:00");
         assert_ne!(id(&encounter("finished")), id(&later), "it isn't a repetition");

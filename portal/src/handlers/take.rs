@@ -146,7 +146,9 @@ impl Portal {
         let (visit, lang) = (self.visitor(asked).and_then(Result::ok), self.lang(asked));
         let ledger = self.ledger().await?;
         let view = VerifyView {
-            bundles: visit.iter().flat_map(|visit| [Some(BUNDLE), has_secret(visit).then_some(SECRET_BUNDLE)])
+            bundles: visit
+                .iter()
+                .flat_map(|visit| [Some(BUNDLE), has_secret(visit).then_some(SECRET_BUNDLE)])
                 .flatten()
                 .map(|name| format!("/emporter/{name}"))
                 .collect(),

@@ -157,8 +157,10 @@ pub const HARM_HIDDEN: Both = both(
 );
 pub const WILL_BE_SECRET: Both =
     both("Ce choix sera caché à vos représentants.", "This choice will be kept from your representatives.");
-pub const WILL_BE_SEEN: Both =
-    both("Vos représentants verront ce choix dans votre trace.", "Your representatives will see this choice in your trace.");
+pub const WILL_BE_SEEN: Both = both(
+    "Vos représentants verront ce choix dans votre trace.",
+    "Your representatives will see this choice in your trace.",
+);
 pub const LOGIN_AGAIN: Both = both(
     "Pour ce choix, vous devrez vous connecter encore une fois.",
     "For this choice you will have to log in once more.",

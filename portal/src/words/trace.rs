@@ -76,7 +76,9 @@ pub fn checked(lines: usize, size: u64, as_of: &str, lang: Lang) -> Phrase {
     let count = count.as_str();
     Phrase::from(match (lang, lines) {
         (Lang::Fr, 1) => {
-            format!("Vérifié : cette ligne est bien dans le registre, qui compte {size} inscriptions. Contrôle du {as_of}.")
+            format!(
+                "Vérifié : cette ligne est bien dans le registre, qui compte {size} inscriptions. Contrôle du {as_of}."
+            )
         }
         (Lang::Fr, _) => {
             format!(
@@ -84,7 +86,9 @@ pub fn checked(lines: usize, size: u64, as_of: &str, lang: Lang) -> Phrase {
             )
         }
         (Lang::En, 1) => format!("Checked: this line stands in the log, which has {size} entries. Checked on {as_of}."),
-        (Lang::En, _) => format!("Checked: these {count} stand in the log, which has {size} entries. Checked on {as_of}."),
+        (Lang::En, _) => {
+            format!("Checked: these {count} stand in the log, which has {size} entries. Checked on {as_of}.")
+        }
     })
 }
 
