@@ -10,7 +10,16 @@ use std::time::Duration;
 
 /// Cargo as it was called for this program.
 fn cargo_command() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // This program runs under cargo, which told it what package it is. Build scripts (that of `ring`) look at these names: with them, each
+    // `cargo xtask` would compile nearly everything anew after a plain `cargo`, and the other way round.
+    for (name, _) in std::env::vars_os() {
+        let of_this_package = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+        if name.to_str().is_some_and(of_this_package) {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// The workspace's folder: as cargo says it of the run. The path at the time of compilation may be another checkout's,
