@@ -458,9 +458,11 @@ fn as_issuer(there: &There) -> Issuer {
 /// Publishes the provider as an issuer of logins.
 fn publish(world: &World, there: &There) {
     let profile = Profile::load(&world.authority_file()).expect("dev wrote it");
+    // It asks the provider, on a runtime of its own.
+    let issuer = as_issuer(there);
     world.wait(async {
         let session = Session::open(profile, Timeouts::default()).await.expect("a session");
-        let act = Act::IssuerPublished(Box::new(as_issuer(there)));
+        let act = Act::IssuerPublished(Box::new(issuer));
         Authority::open(&session, "issuer").await.send(act_message(&act, now_ms())).await.expect("the authority's act");
     });
 }
