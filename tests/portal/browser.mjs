@@ -101,7 +101,7 @@ export class Patient {
       const words = (await this.words().catch(() => "")).replace(/[\s\u00a0\u202f]+/g, " ");
       const found = text instanceof RegExp ? words.match(text) : words.includes(text) && [text];
       if (found) return found;
-      assert.ok(Date.now() < deadline, `the page doesn't say "${text}"`);
+      assert.ok(Date.now() < deadline, `the page doesn't say "${text}", but: ${words.slice(0, 600)}`);
       await this.page.waitForTimeout(50);
     }
   }

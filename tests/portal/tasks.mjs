@@ -55,7 +55,7 @@ async function findsWhoReadTheReport(patient) {
   const event = patient.page.locator("li.event").filter({ hasText: given.reader }).filter({ hasText: /consulté|lu / }).first();
   await patient.choose(/^Pourquoi et preuve/, event);
   await patient.reads("Pourquoi pouvait-il ?");
-  await patient.reads(given.document);
+  await patient.reads("compte rendu");
   await patient.reads("Cette ligne est dans le registre.");
   await sound(patient, "ligne");
   done("find", { index: Number(new URL(patient.page.url()).pathname.split("/").pop()) });
@@ -111,6 +111,6 @@ await visit(given.visit, async (patient) => {
   await hidesADocument(patient);
   if (scripts) await checksThatNothingIsMissing(patient);
   await patient.choose("Se déconnecter");
-  await patient.reads("Qui a vu vos données ?");
+  await patient.reads("Vous êtes déconnecté");
   done("leave");
 });

@@ -233,9 +233,16 @@ fn javascript() -> Option<PathBuf> {
     for entry in std::fs::read_dir(examples().join("javascript")).expect("the examples").flatten() {
         std::fs::copy(entry.path(), dir.join(entry.file_name())).expect("a copy");
     }
-    let there = dir.join("node_modules/.package-lock.json").is_file();
+    let lock = std::fs::read(dir.join("package-lock.json")).expect("a lock");
+    let installed = dir.join("installed-lock.json");
+    // What is there may be of an earlier list of packages.
+    let there = std::fs::read(&installed).is_ok_and(|installed| installed == lock);
     let install = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
-    (there || fetched(Command::new("npm").args(install).current_dir(&dir))).then_some(dir)
+    if !there && !fetched(Command::new("npm").args(install).current_dir(&dir)) {
+        return None;
+    }
+    std::fs::write(&installed, lock).expect("a file");
+    Some(dir)
 }
 
 fn javascript_records_and_filters(house: &mut House) {

@@ -81,7 +81,7 @@ fn whoever_is_not_logged_in_is_led_to_the_login(doors: &mut Doors) {
     let page = browser.get("/trace");
     assert!(page.text().contains("Claire") && page.text().contains("Noé"), "the choice: {}", page.text());
     for (name, value) in
-        [("cache-control", "no-store"), ("referrer-policy", "no-referrer"), ("x-content-type-options", "nosniff")]
+        [("cache-control", "no-store"), ("referrer-policy", "same-origin"), ("x-content-type-options", "nosniff")]
     {
         assert_eq!(first.reply.header(name), Some(value), "{name}");
     }

@@ -72,7 +72,7 @@ pub fn page(chrome: &Chrome, content: &Content) -> Markup {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="robots" content="noindex";
-                meta name="referrer" content="no-referrer";
+                meta name="referrer" content="same-origin";
                 meta name="format-detection" content="telephone=no";
                 title { (content.title) " – " (common::SITE.of(lang)) }
                 link rel="icon" href="/icone.svg" type="image/svg+xml";
