@@ -104,7 +104,7 @@ fn values(value: &Value) -> usize {
     }
 }
 
-/// What is mapped is what waits in the spool, and is read from there as it was.
+/// An arrival that can be mapped waits in the spool, and is read from there as it was.
 fn record(raw: &[u8], resource: Value) {
     let (source, base) = ("fuzz".to_owned(), String::new());
     let received_ms = 1_772_442_000_000;

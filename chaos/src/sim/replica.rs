@@ -244,6 +244,7 @@ impl Running {
                         let written = self.log.append(&begun).is_ok();
                         if written && rng.random_bool(0.5) {
                             let copy = self.staged.take().expect("fetched before");
+                            // It ends here in any case. A refusal comes again when the snapshot does, and is judged there.
                             if replica.ledger.install(&copy).is_err() {
                                 break;
                             }

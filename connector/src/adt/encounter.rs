@@ -104,7 +104,7 @@ fn members(encounter: &Value, mapping: &Mapping, joins: bool) -> Result<Vec<Stri
     let mut out: Vec<String> = Vec::new();
     let mut unnamed = None;
     for (i, participant) in encounter["participant"].as_array().into_iter().flatten().enumerate() {
-        // Whoever is no longer there joins nothing. At the end of the stay all leave, whenever they went.
+        // A participant who is no longer there joins nothing. At the end of the stay all leave, whenever they went.
         if joins && participant["period"]["end"].is_string() {
             continue;
         }

@@ -1,4 +1,4 @@
-//! What the index forgets of old events: the names by which they are found, and the keys by which they are known again.
+//! Old events in the index: it forgets the names by which they are found, and the keys by which they are known again.
 //!
 //! The row of an event stays, so that it is read back by its id for ever: its content is in the log. Consents stay as they are,
 //! because a version replaces the one before. Nothing is forgotten of what waits, nor a key that still makes a retry of an equal body.

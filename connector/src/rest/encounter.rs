@@ -40,7 +40,7 @@ pub(super) async fn create(api: &Arc<Api>, caller: &Caller, request: Request) ->
         }
     };
     if let Some(patient) = admitted(encounter) {
-        // What there is no room for is fetched when the patient comes again.
+        // If there is no room, the patient's rules are fetched when the patient comes again.
         let _full = api.emergency.admitted().try_send(patient);
     }
     if lines.is_empty() {
@@ -51,7 +51,7 @@ pub(super) async fn create(api: &Arc<Api>, caller: &Caller, request: Request) ->
     // In their order: who leaves and joins again joins last.
     for line in lines {
         let arrival = arrival(caller, line.to_string().into_bytes(), line);
-        // What one has waited for in vain, the next needn't wait for.
+        // If one line has waited in vain, the next needn't wait.
         let taken = match waiting {
             None => api.intake.take(arrival).await,
             Some(_) => api.intake.take_within(arrival, Duration::ZERO).await,
@@ -61,7 +61,7 @@ pub(super) async fn create(api: &Arc<Api>, caller: &Caller, request: Request) ->
             Ok(Taken::Spooled { number, .. }) => waiting = waiting.or(Some(number)),
             // One that is refused holds up nobody who stands behind it: who leaves, leaves.
             Err(error @ NotTaken::Refused(_)) => refused = refused.or(Some(error)),
-            // What was taken before stays: the same Encounter again repeats none of it.
+            // The lines before stay taken: the same Encounter again repeats none of them.
             Err(error) => return not_taken(&error),
         }
     }

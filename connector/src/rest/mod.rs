@@ -78,7 +78,7 @@ pub struct Api {
     /// One change of a Consent at a time: it is compared with the version before.
     consents: tokio::sync::Mutex<()>,
     emergency: Arc<Emergency>,
-    /// What the wards and professionals of Encounters are; none: Encounters aren't taken.
+    /// The mapping of wards and professionals of Encounters; none: Encounters aren't taken.
     adt: Option<adt::Mapping>,
     health: Arc<dyn Fn() -> Value + Send + Sync>,
     started_ms: u64,
@@ -94,7 +94,7 @@ pub struct Parts {
     pub ledger: Arc<Ledger>,
     /// How it goes on while they are out of reach.
     pub emergency: Arc<Emergency>,
-    /// What the wards and professionals of Encounters are.
+    /// The mapping of wards and professionals of Encounters.
     pub adt: Option<adt::Mapping>,
     /// Says how the connector is.
     pub health: Arc<dyn Fn() -> Value + Send + Sync>,

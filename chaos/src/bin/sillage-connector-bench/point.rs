@@ -185,7 +185,7 @@ async fn syslog(cluster: &Cluster, door: &Door, events: &Arc<Events>, plan: Plan
     while let Some(ended) = sending.join_next().await {
         sent += ended??;
     }
-    // What was written to the connection may not be read yet.
+    // The other side may not have read yet all that was written to the connection.
     let deadline = Instant::now() + PATIENCE;
     let (mut until, mut now) = (door.drained(PATIENCE).await?, door.report().await?.recorded - recorded);
     while now < sent as u64 && Instant::now() < deadline {
